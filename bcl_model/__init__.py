@@ -1,0 +1,1 @@
+"""The model, offline and online. Knows no Kafka and never imports streams."""

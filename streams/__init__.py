@@ -1,0 +1,1 @@
+"""The live system and its replay."""

@@ -1,0 +1,1 @@
+"""The Faust shell: the feed, one agent per topic, the replicated views, liveness."""

@@ -1,0 +1,1 @@
+"""Listeners: what they heard, where they stand, the crowds of a song, and who fits a release."""

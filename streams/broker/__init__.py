@@ -1,0 +1,1 @@
+"""The embedded broker: Apache Kafka itself, from two wheels."""

@@ -1,0 +1,1 @@
+"""The live stages driven from a recorded log."""

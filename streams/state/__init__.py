@@ -1,0 +1,1 @@
+"""State as a cache of the log: stores, their layout, checkpoints."""

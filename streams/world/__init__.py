@@ -1,0 +1,1 @@
+"""The simulated listening world: its truth is known, so precision is exact."""
