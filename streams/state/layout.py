@@ -1,0 +1,30 @@
+"""The keys of a shard's store: one letter that says what it is, then the name it belongs to.
+
+    song shard                                      listener shard
+    D song_id         decided for release           L listener_id    ring of recent plays
+    Q query_id        question still open           S listener_id    settings
+    A query_id p      answer of partition p         E listener_key   erased, and when
+    C song_id         crowds and sample             N song_key       effective plays, counted for sampling
+    H p               highest sample folded         X listener_id    exposure: what was pushed
+    O song_id         outcome
+    R source p        highest reaction folded
+
+`listener_key` and `song_key` are the 64-bit keys of `contracts.ids`, little endian; p is a partition in four bytes.
+The offsets of the shard's topics are kept by the store itself, outside these keys.
+"""
+
+DECIDED, OPEN_QUERY, ANSWER, CROWDS, SAMPLES_FOLDED, OUTCOME, REACTIONS_FOLDED = b"D", b"Q", b"A", b"C", b"H", b"O", b"R"
+LISTENER, SETTINGS, ERASED, SONG_PLAYS, EXPOSURE = b"L", b"S", b"E", b"N", b"X"
+
+
+def named(kind: bytes, name: str) -> bytes:
+    return kind + name.encode()
+
+
+def keyed(kind: bytes, key: int) -> bytes:
+    return kind + key.to_bytes(8, "little")
+
+
+def of_partition(kind: bytes, partition: int, name: str = "") -> bytes:
+    """The partition comes last, so that all partitions of a name stand together."""
+    return kind + name.encode() + partition.to_bytes(4, "big")
