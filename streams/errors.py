@@ -5,6 +5,7 @@ StreamsError
 │   └── MalformedMessage  the bytes are not a contract
 ├── Retry                 the same call may succeed later: wait, call again, the message stays ours
 │   └── StoreUnavailable  state cannot be read or written now
+│       └── StoreDamaged  nor ever again: take the folder away, restore a checkpoint, replay the tail
 └── Stop                  going on would corrupt something: end the worker, a person looks
     ├── BadSettings       a setting is missing, unknown or of the wrong type
     ├── ArtifactMismatch  two vectors that are to be compared come from different model versions
@@ -32,6 +33,10 @@ class Retry(StreamsError):
 
 
 class StoreUnavailable(Retry):
+    pass
+
+
+class StoreDamaged(StoreUnavailable):
     pass
 
 

@@ -4,7 +4,7 @@
 `BCL__SECTION__KEY` in the environment comes last.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class KafkaSettings:
     key_file: str
     sasl_mechanism: str
     sasl_user: str
-    sasl_password: str  # masked in repr
+    sasl_password: str = field(repr=False)  # from the environment only
     session_timeout_ms: int
     heartbeat_ms: int
     compression: str  # none, lz4, zstd

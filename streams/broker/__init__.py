@@ -1,1 +1,1 @@
-"""The embedded broker: Apache Kafka itself, from two wheels."""
+"""The embedded broker: Apache Kafka itself, from two wheels; the topics; and how clients reach any Kafka."""

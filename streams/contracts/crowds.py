@@ -5,7 +5,7 @@ import msgspec
 from streams.contracts.fields import Count, EpochMs, Id
 
 
-class AudienceSamples(msgspec.Struct, frozen=True, gc=False):
+class AudienceSamples(msgspec.Struct, frozen=True, gc=False, tag="samples"):
     """Some plays of the songs of one song partition, as one listener partition saw them.
 
     Columns of equal length, in the order of `offsets`. A sample is named by (listener_partition, offset):
@@ -22,7 +22,7 @@ class AudienceSamples(msgspec.Struct, frozen=True, gc=False):
     strengths: bytes  # float32 each
 
 
-class ListenersForgotten(msgspec.Struct, frozen=True):
+class ListenersForgotten(msgspec.Struct, frozen=True, tag="forgotten"):
     """Erased listeners, told to every song partition: their keys leave the samples of all songs."""
 
     listener_keys: bytes

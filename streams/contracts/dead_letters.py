@@ -12,3 +12,4 @@ class DeadLetter:
     key: bytes | None
     value: bytes | None
     reason: str
+    is_cut: bool = False  # only the beginning of an oversized record is kept: it cannot be replayed

@@ -10,7 +10,7 @@ Tokens = Annotated[tuple[Token, ...], msgspec.Meta(max_length=64)]
 Text = Annotated[str, msgspec.Meta(max_length=20_000)]
 Title = Annotated[str, msgspec.Meta(max_length=1_000)]
 Market = Annotated[str, msgspec.Meta(min_length=2, max_length=8)]
-Vector = Annotated[tuple[float, ...], msgspec.Meta(max_length=4_096)]
+Vector = Annotated[tuple[float, ...], msgspec.Meta(min_length=1, max_length=4_096)]
 
 # From 1970 to 2100. Whether a time lies too far ahead of the record that names it is judged at the door.
 EpochMs = Annotated[int, msgspec.Meta(gt=0, lt=4_102_444_800_000)]

@@ -21,5 +21,5 @@ class ListenerSettings(msgspec.Struct, frozen=True):
 class Erasure(msgspec.Struct, frozen=True):
     """The key of the record is all that is needed; a value may say when it was asked for."""
 
-    listener_id: Id
+    listener_id: Id | None = None  # filled in from the key at the door
     asked_ms: EpochMs | None = None

@@ -10,7 +10,7 @@ class Neighbour(msgspec.Struct, frozen=True, array_like=True):
     similarity: float
 
 
-class AudienceQuery(msgspec.Struct, frozen=True, gc=False):
+class AudienceQuery(msgspec.Struct, frozen=True, gc=False, tag="query"):
     """Which listeners fit this release? Decided once by match_songs, logged in song-decisions."""
 
     query_id: Id
@@ -58,7 +58,7 @@ class AudienceAnswer(msgspec.Struct, frozen=True, gc=False):
     song_offsets: tuple[int, ...] = ()  # next offset of each partition of song-embeddings
 
 
-class TargetsSelected(msgspec.Struct, frozen=True, gc=False):
+class TargetsSelected(msgspec.Struct, frozen=True, gc=False, tag="selected"):
     """The decision of select_targets: these answers and no others were merged."""
 
     query_id: Id

@@ -52,29 +52,57 @@ LISTENER_SETTINGS = Topic(
     "listener-settings", ListenerSettings, Shard.LISTENER, Wire.JSON, compacted=True, about="consent, zone, quiet hours"
 )
 LISTENER_ERASURES = Topic(
-    "listener-erasures", Erasure, Shard.LISTENER, Wire.JSON, keep_ms=3650 * DAY_MS, about="listeners to forget; the key is enough"
+    "listener-erasures",
+    Erasure,
+    Shard.LISTENER,
+    Wire.JSON,
+    keep_ms=3650 * DAY_MS,
+    about="listeners to forget; the key is enough",
 )
 SONG_EMBEDDINGS = Topic(
     "song-embeddings", SongEmbedded, Shard.SONG, Wire.MSGPACK, compacted=True, about="every song's embedding"
 )
 AUDIENCE_SAMPLES = Topic(
-    "audience-samples", (AudienceSamples, ListenersForgotten), Shard.SONG, Wire.MSGPACK, keep_ms=7 * DAY_MS,
+    "audience-samples",
+    (AudienceSamples, ListenersForgotten),
+    Shard.SONG,
+    Wire.MSGPACK,
+    keep_ms=7 * DAY_MS,
     about="sampled plays with the listener's embedding",
 )
-SONG_CROWDS = Topic("song-crowds", SongCrowds, Shard.SONG, Wire.MSGPACK, compacted=True, about="every warm song's crowds")
+SONG_CROWDS = Topic(
+    "song-crowds", SongCrowds, Shard.SONG, Wire.MSGPACK, compacted=True, about="every warm song's crowds"
+)
 SONG_DECISIONS = Topic(
-    "song-decisions", (AudienceQuery, TargetsSelected), Shard.SONG, Wire.MSGPACK, keep_ms=90 * DAY_MS,
+    "song-decisions",
+    (AudienceQuery, TargetsSelected),
+    Shard.SONG,
+    Wire.MSGPACK,
+    keep_ms=90 * DAY_MS,
     about="what was decided for a release, once",
 )
 AUDIENCE_QUERIES = Topic(
-    "audience-queries", AudienceQuery, Shard.LISTENER, Wire.MSGPACK, keep_ms=7 * DAY_MS,
+    "audience-queries",
+    AudienceQuery,
+    Shard.LISTENER,
+    Wire.MSGPACK,
+    keep_ms=7 * DAY_MS,
     about="a release's question, one copy for each listener partition",
 )
 AUDIENCE_ANSWERS = Topic(
-    "audience-answers", AudienceAnswer, Shard.SONG, Wire.MSGPACK, keep_ms=7 * DAY_MS, about="a partition's best listeners"
+    "audience-answers",
+    AudienceAnswer,
+    Shard.SONG,
+    Wire.MSGPACK,
+    keep_ms=7 * DAY_MS,
+    about="a partition's best listeners",
 )
 TARGET_CANDIDATES = Topic(
-    "target-candidates", TargetCandidates, Shard.LISTENER, Wire.MSGPACK, keep_ms=90 * DAY_MS,
+    "target-candidates",
+    TargetCandidates,
+    Shard.LISTENER,
+    Wire.MSGPACK,
+    keep_ms=90 * DAY_MS,
     about="chosen listeners, to be admitted",
 )
 PUSH_TARGETS = Topic("push-targets", Target, Shard.LISTENER, Wire.JSON, keep_ms=90 * DAY_MS, about="whom to tell")
@@ -85,18 +113,40 @@ TARGET_REACTIONS = Topic(
     "target-reactions", TargetReactions, Shard.SONG, Wire.MSGPACK, keep_ms=90 * DAY_MS, about="what targets did"
 )
 RELEASE_OUTCOMES = Topic(
-    "release-outcomes", Outcome, Shard.SONG, Wire.JSON, compacted=True, about="effective plays and likes against the hold-out"
+    "release-outcomes",
+    Outcome,
+    Shard.SONG,
+    Wire.JSON,
+    compacted=True,
+    about="effective plays and likes against the hold-out",
 )
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        SONG_RELEASES, PLAYS, LISTENER_SETTINGS, LISTENER_ERASURES, SONG_EMBEDDINGS, AUDIENCE_SAMPLES, SONG_CROWDS,
-        SONG_DECISIONS, AUDIENCE_QUERIES, AUDIENCE_ANSWERS, TARGET_CANDIDATES, PUSH_TARGETS, PUSH_SUPPRESSIONS,
-        TARGET_REACTIONS, RELEASE_OUTCOMES,
+        SONG_RELEASES,
+        PLAYS,
+        LISTENER_SETTINGS,
+        LISTENER_ERASURES,
+        SONG_EMBEDDINGS,
+        AUDIENCE_SAMPLES,
+        SONG_CROWDS,
+        SONG_DECISIONS,
+        AUDIENCE_QUERIES,
+        AUDIENCE_ANSWERS,
+        TARGET_CANDIDATES,
+        PUSH_TARGETS,
+        PUSH_SUPPRESSIONS,
+        TARGET_REACTIONS,
+        RELEASE_OUTCOMES,
     )
 }
 
 # What our neighbours write, and so what may be wrong: only these have dead letters.
 READ_FROM_NEIGHBOURS = (SONG_RELEASES, PLAYS, LISTENER_SETTINGS, LISTENER_ERASURES)
 PUBLISHED_TO_NEIGHBOURS = (PUSH_TARGETS, PUSH_SUPPRESSIONS, RELEASE_OUTCOMES)
+
+
+def group_of(shard: Shard, prefix: str) -> str:
+    """The consumer group in which workers share the partitions of this kind."""
+    return f"{prefix}bcl-{shard.value}s"

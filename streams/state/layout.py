@@ -7,14 +7,18 @@
     C song_id         crowds and sample             N song_key       effective plays, counted for sampling
     H p               highest sample folded         X listener_id    exposure: what was pushed
     O song_id         outcome
-    R source p        highest reaction folded
+    R source p        highest reaction folded       W song_id        told of: candidate records done
+    V song_id         content embedded, and by which artifact
+                                                    T                time of the newest play
 
 `listener_key` and `song_key` are the 64-bit keys of `contracts.ids`, little endian; p is a partition in four bytes.
 The offsets of the shard's topics are kept by the store itself, outside these keys.
 """
 
-DECIDED, OPEN_QUERY, ANSWER, CROWDS, SAMPLES_FOLDED, OUTCOME, REACTIONS_FOLDED = b"D", b"Q", b"A", b"C", b"H", b"O", b"R"
-LISTENER, SETTINGS, ERASED, SONG_PLAYS, EXPOSURE = b"L", b"S", b"E", b"N", b"X"
+EMBEDDED, DECIDED, OPEN_QUERY, ANSWER, CROWDS = b"V", b"D", b"Q", b"A", b"C"
+SAMPLES_FOLDED, OUTCOME, REACTIONS_FOLDED = b"H", b"O", b"R"
+LISTENER, SETTINGS, ERASED, SONG_PLAYS, EXPOSURE, WATCHED = b"L", b"S", b"E", b"N", b"X", b"W"
+NEWEST_PLAY = b"T"
 
 
 def named(kind: bytes, name: str) -> bytes:

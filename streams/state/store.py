@@ -8,8 +8,9 @@ from typing import Protocol
 class Store(Protocol):
     """One shard's state: everything that one worker keeps of partition p of one kind of topics.
 
-    `put` and `delete` are seen at once by `get` and `items`, and reach the disk only in `commit`, all together and
-    with the offsets: after a crash the store is as after some commit, never between two.
+    `put`, `delete` and `purge` are seen at once by `get` and `items`, and reach the disk only in `commit`, all
+    together and with the offsets: after a crash the store is as after some commit, never between two.
+    Keys begin with a letter of `layout`; what begins with a zero byte is the store's own.
     """
 
     def get(self, key: bytes) -> bytes | None: ...
@@ -19,7 +20,7 @@ class Store(Protocol):
     def delete(self, key: bytes) -> None: ...
 
     def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """In the order of the keys. The iterator is closed, and its lock freed, when it is exhausted or dropped."""
+        """In the order of the keys, as they are now: what is put while they are read does not disturb them."""
         ...
 
     def commit(self, offsets: Mapping[str, int]) -> None:
@@ -30,12 +31,19 @@ class Store(Protocol):
         """As of the last commit."""
         ...
 
-    def purge(self, keys: list[bytes]) -> None:
-        """Remove these keys so that no byte of them stays on the disk; commits nothing else."""
+    def purge(self, keys: list[bytes], overwritten: bytes | None = None) -> None:
+        """Remove these keys, and when the next commit returns no byte that they held before is on the disk.
+
+        A key may be put again at once: it then holds the new value only. A commit that was cut short by a crash is
+        made good before the store opens again. With a prefix, also every value that was ever overwritten or deleted
+        under it is off the disk; that costs a rewrite of all of them.
+        """
         ...
 
     def checkpoint(self, folder: Path) -> None:
         """A complete copy of the last commit in a folder that does not exist yet."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """What was not committed is gone; an iterator that is read on raises `StoreUnavailable`."""
+        ...

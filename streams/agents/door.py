@@ -1,0 +1,77 @@
+"""What every agent does: let the batch through its shard, publish, commit, acknowledge - in this order.
+
+    decide ─► publish, all acknowledged ─► state and offset in one write ─► acknowledge
+             after-outputs            after-state                before-acknowledgement   (crash points)
+
+A crash repeats messages and loses none: what was published but not written is adopted or recognised when it comes again.
+"""
+
+import asyncio
+from collections.abc import Callable
+from time import time
+
+from streams.agents.feed import Feed, Fetched
+from streams.agents.publisher import Publisher
+from streams.contracts.topics import TOPICS
+from streams.metrics import Metrics
+from streams.shard import Decided, Shard
+from streams.state.crash_points import reached
+
+RECORDS_PER_BATCH = 5_000  # decided without a pause, about 20 ms of plays: a release never waits longer
+
+
+class Door:
+    def __init__(self, feed: Feed, publisher: Publisher, metrics: Metrics, fatal: Callable[[BaseException], None]) -> None:
+        self._feed, self._publisher, self._metrics, self._fatal = feed, publisher, metrics, fatal
+
+    async def let_through(self, fetched: Fetched) -> None:
+        try:
+            await asyncio.gather(*(self._partition(fetched, partition) for partition in fetched.records))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # an agent that raises would be restarted by Faust, one batch short
+            self._fatal(error)
+
+    async def _partition(self, fetched: Fetched, partition: int) -> None:
+        owned, records = self._feed.owned.get(partition), fetched.records[partition]
+        for start in range(0, len(records), RECORDS_PER_BATCH):
+            if owned is None or fetched.assignment != self._feed.assignment:
+                return
+            async with owned.lock:
+                if fetched.assignment != self._feed.assignment:
+                    return
+                decided = owned.shard.decide(fetched.topic, records[start : start + RECORDS_PER_BATCH])
+                own = await self._publish(owned.shard, decided)
+                reached("after-outputs")
+                owned.shard.commit(decided, own)
+                reached("after-state")
+                self._feed.acknowledge(fetched.topic, partition, decided.next_offset, fetched.assignment)
+            self._metrics.consumed(fetched.topic.name, decided.records)
+
+    async def expire(self) -> None:
+        """Decisions that wait for nobody any longer; called by a timer."""
+        try:
+            for owned in list(self._feed.owned.values()):
+                async with owned.lock:
+                    if self._feed.owned.get(owned.shard.partition) is not owned:
+                        continue
+                    messages = owned.shard.expire(int(time() * 1000))
+                    if messages:
+                        nothing = Decided(messages[0].topic, 0, 0, messages, [])
+                        owned.shard.commit_expired(await self._publish(owned.shard, nothing))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._fatal(error)
+
+    async def _publish(self, shard: Shard, decided: Decided) -> dict[str, int]:
+        ends = await self._publisher.publish(decided.messages, decided.dead_letters)
+        for letter in decided.dead_letters:
+            self._metrics.dead_letter(letter.topic)
+        for message in decided.messages:
+            self._metrics.published(message)
+        return {topic: end for (topic, p), end in ends.items() if p == shard.partition and topic in shard.decisions}
+
+
+def decision_topics(shard: Shard) -> list[str]:
+    return [TOPICS[name].name for name in shard.decisions]

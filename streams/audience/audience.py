@@ -1,0 +1,434 @@
+"""The listeners of one partition in memory, kept in step with the store: who they are, what they play and want.
+
+A slot that is given up goes to the next new listener; nothing that is answered depends on which slot a listener has.
+An embedding is computed when somebody asks for it; until then it is stale.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice, repeat
+from typing import NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.audience import rings as ring
+from streams.audience.audience_matrix import NO_MARKET, AudienceMatrix
+from streams.audience.listener import forget_after_ms, half_life_ms, thousandths
+from streams.audience.rings import UNKNOWN, Embeddings, Flags, Keys, Rings, Rows, Times
+from streams.audience.wishes import consents, decode_settings, erased_ms, settings_of
+from streams.catalogue.songs import Songs
+from streams.contracts.ids import key_of
+from streams.errors import BadSettings
+from streams.settings import AdmissionSettings, ListeningSettings
+from streams.state.layout import ERASED, LISTENER, NEWEST_PLAY, SETTINGS, named
+from streams.state.store import Store
+from streams.targeting.eligibility import is_held_out
+
+SMALLEST = 1_024  # slots
+LOADED_AT_ONCE = 4_096
+SWEPT_PER_BATCH = 256  # slots that a batch looks at for listeners to drop
+STALE_AT_MOST = 16_384  # embeddings that may wait for a query: 10 ms of its time
+
+NEW_MARKET = -2
+
+Slots: TypeAlias = NDArray[np.int64]
+A = TypeVar("A", bound=np.generic)
+
+
+class Plays(NamedTuple):
+    """Columns of effective plays, in the order of the log."""
+
+    listener_ids: list[str]
+    song_ids: list[str]
+    song_keys: Keys
+    played_ms: Times
+    strengths: Times  # thousandths
+    markets: list[str | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Folded:
+    """What a batch of plays did. Its plays may be asked about until the next batch."""
+
+    audience: "Audience"
+    listener_keys: Keys  # of each play
+    is_counted: Flags  # the play is remembered, and was not before
+    _places: NDArray[np.int64]  # of each play in what follows, each as it was before the play
+    _slots: Slots
+    _rings: Rings
+    _song_rows: Rows
+    _is_current: Flags  # the matrix holds the embedding of that ring
+    _is_forgotten: Flags
+
+    def embeddings_before(self, plays: NDArray[np.int64]) -> Embeddings:
+        """Of the listeners of these counted plays, without the play and all that came later. Zero: none."""
+        at = self._places[plays]
+        found = self.audience.matrix.embeddings[self._slots[at]]
+        others = np.flatnonzero(~self._is_current[at])
+        found[others] = self.audience.embeddings_of(self._rings[at[others]], self._song_rows[at[others]])
+        found[self._is_forgotten[at]] = 0
+        return found
+
+
+class Audience:
+    def __init__(self, store: Store, songs: Songs, listening: ListeningSettings, admission: AdmissionSettings) -> None:
+        for name in ("strength_played", "strength_completed", "strength_liked"):
+            if not 0 < thousandths(strength := getattr(listening, name)) <= ring.MAX_STRENGTH:
+                raise BadSettings(f"[listening] {name} is {strength}, wanted 0.001 to 4194")
+        self.songs = songs
+        self.matrix = AudienceMatrix.of(SMALLEST, listening.keep_plays, songs.dimension)
+        self.listener_ids: list[str] = []  # by slot; empty: the slot is free
+        self.newest_ms = int.from_bytes(store.get(NEWEST_PLAY) or b"", "little")  # play of the partition
+        self._store = store
+        self._admission = admission
+        self._keep = listening.keep_plays
+        self._forget_after_ms = forget_after_ms(listening)
+        self._half_life_ms = half_life_ms(listening)
+        self._slot_of: dict[str, int] = {}
+        self._free: list[int] = []
+        self._swept = 0  # where the next sweep begins
+        self._market_code: dict[str | None, int] = {None: NO_MARKET}
+        self._market_rank = np.array([NO_MARKET], np.int32)  # in the alphabet; the last place is what NO_MARKET reads
+        self._market_head = {NO_MARKET: ring.head(None)}
+        self._song_changes = 0  # of the song view, that rings have followed
+        self._song_rows_seen = 0  # no ring has a song of a later row
+        self._awaited: set[int] = set()  # keys of songs that were not known when they were played
+        self._load()
+
+    def __len__(self) -> int:
+        return len(self._slot_of)
+
+    @property
+    def slots(self) -> int:
+        """The matrix is in use up to here."""
+        return len(self.listener_ids)
+
+    def slot_of(self, listener_id: str) -> int | None:
+        return self._slot_of.get(listener_id)
+
+    def is_present(self) -> Flags:
+        """Which slots hold a listener who is not forgotten."""
+        newest_ms = self.matrix.newest_ms[: self.slots]
+        return (newest_ms > 0) & (newest_ms >= self.newest_ms - self._forget_after_ms)
+
+    def is_in(self, markets: tuple[str, ...]) -> Flags:
+        """Which slots hold a listener whose newest play that told a market told one of these."""
+        wanted = np.zeros(len(self._market_rank), np.bool_)
+        wanted[[self._market_code[market] for market in markets if market in self._market_code]] = True
+        matrix, slots = self.matrix, self.slots
+        is_fresh = matrix.market_ms[:slots] >= matrix.newest_ms[:slots] - self._forget_after_ms
+        found: Flags = wanted[matrix.market[:slots]] & is_fresh
+        return found
+
+    def has_heard(self, song_id: str) -> Flags:
+        """Which slots remember a play of the song."""
+        row = self.songs.row_of.get(song_id)
+        if row is not None:
+            return self._holding(self.matrix.song_rows[: self.slots] == row)
+        return self._holding(self.matrix.rings[: self.slots, :, 1] == np.uint64(key_of(song_id)))
+
+    def have_heard(self, song_id: str, listener_ids: Sequence[str]) -> list[bool]:
+        """Whether each of these listeners remembers a play of the song; in time with their number, not with all."""
+        slots = np.fromiter(map(self._slot_of.get, listener_ids, repeat(-1)), np.int64, len(listener_ids))
+        keys = self.matrix.rings[slots, :, 1]
+        found: list[bool] = ((keys == np.uint64(key_of(song_id))).any(axis=1) & (slots >= 0)).tolist()
+        return found
+
+    def has_heard_any(self, song_ids: list[str]) -> Flags:
+        """The same for some songs that are known; unknown ones are left out."""
+        return self._holding(self._with_songs(self.songs.rows(song_ids)))
+
+    def fold(self, plays: Plays) -> Folded:
+        self._sweep()
+        with self.songs.lock:
+            self._follow_songs()
+            song_rows = np.fromiter(map(self.songs.row_of.get, plays.song_ids, repeat(UNKNOWN)), np.int32)
+        self._await(song_rows, plays.song_keys)
+        newest_ms = np.maximum.accumulate(np.concatenate(([self.newest_ms], plays.played_ms)))
+        slots = self._slots(plays, plays.played_ms >= newest_ms[:-1] - 2 * self._forget_after_ms)
+        matrix = self.matrix
+        whens = ring.whens(plays.played_ms, plays.strengths)
+        markets = self._codes_of(plays.markets)
+
+        is_counted, is_other = np.zeros(len(slots), np.bool_), np.zeros(len(slots), np.bool_)
+        before: list[tuple[Rings, Rows, Flags]] = []
+        rounds = _rounds(slots)
+        for now in rounds:
+            at = slots[now]
+            rings, rows = matrix.rings[at], matrix.song_rows[at]
+            before.append((rings, rows, ~matrix.is_stale[at]))
+            after = ring.with_plays(
+                rings, rows, whens[now], plays.song_keys[now], song_rows[now], forget_after_ms=self._forget_after_ms
+            )
+            matrix.rings[at], matrix.song_rows[at] = after.rings, after.song_rows
+            matrix.newest_ms[at] = ring.played_ms(after.rings[:, -1, 0])
+            matrix.is_stale[at] |= after.is_other
+            matrix.is_waiting[at] |= song_rows[now] == UNKNOWN
+            is_counted[now] = after.is_new
+            is_other[now] = after.is_other | self._tell_markets(at, markets[now], plays.played_ms[now])
+        self._put(np.unique(slots[is_other]))
+        self._put_newest(int(newest_ms[-1]))
+
+        folded = np.concatenate(rounds)
+        places = np.zeros(len(slots), np.int64)
+        places[folded] = np.arange(len(folded))
+        old_rings, old_rows, is_current = (
+            _joined([rings for rings, _, _ in before]),
+            _joined([rows for _, rows, _ in before]),
+            _joined([flags for _, _, flags in before]),
+        )
+        was_newest_ms = ring.played_ms(old_rings[:, -1, 0])
+        is_forgotten = was_newest_ms < newest_ms[:-1][folded] - self._forget_after_ms
+        return Folded(
+            self,
+            matrix.listener_keys[slots],
+            is_counted,
+            places,
+            slots[folded],
+            old_rings,
+            old_rows,
+            is_current,
+            is_forgotten,
+        )
+
+    def refresh(self, *, stale_at_most: int = 0) -> None:
+        """Computes the embeddings that plays, erasures and songs have changed, if they are more than so many."""
+        with self.songs.lock:
+            self._follow_songs()
+        matrix = self.matrix
+        slots = np.flatnonzero(matrix.is_stale[: self.slots])
+        if len(slots) <= stale_at_most:
+            return
+        for start in range(0, len(slots), ring.PER_CHUNK):
+            some = slots[start : start + ring.PER_CHUNK]
+            embeddings = self.embeddings_of(matrix.rings[some], matrix.song_rows[some])
+            matrix.embeddings[some] = embeddings
+            matrix.has_embedding[some] = embeddings.any(axis=1)
+            matrix.is_stale[some] = False
+
+    def embeddings_of(self, rings: Rings, song_rows: Rows) -> Embeddings:
+        with self.songs.lock:
+            songs, known = self.songs.embeddings, self.songs.known
+        return ring.embeddings_of(rings, song_rows, songs, known, half_life_ms=self._half_life_ms)
+
+    def follow_wishes(self, listener_id: str) -> None:
+        """Settings of this listener were put into the store, or an erasure."""
+        slot = self._slot_of.get(listener_id)
+        if slot is not None:
+            erased = erased_ms(self._store, listener_id)
+            self.matrix.erased_ms[slot] = erased or 0
+            self.matrix.consents[slot] = consents(settings_of(self._store, listener_id), erased, self._admission)
+
+    def forget(self, listener_id: str, up_to_ms: int) -> None:
+        """Every play up to then; with it the listener, if nothing remains."""
+        self._store.purge([named(LISTENER, listener_id)])
+        slot = self._slot_of.get(listener_id)
+        if slot is None:
+            return
+        matrix = self.matrix
+        ring.empty_up_to(matrix.rings[slot], matrix.song_rows[slot], up_to_ms)
+        if not matrix.rings[slot].any():
+            self._give_up(slot)
+            return
+        if matrix.market_ms[slot] <= up_to_ms:
+            matrix.market_ms[slot], matrix.market[slot] = 0, NO_MARKET
+        matrix.is_stale[slot] = True
+        self._put(np.array([slot]))
+        self.follow_wishes(listener_id)
+
+    def bytes_in_memory(self) -> int:
+        """The matrix as it is allotted, and what Python keeps to find a listener."""
+        names = sum(map(sys.getsizeof, self._slot_of)) + sum(map(sys.getsizeof, self._slot_of.values()))
+        return self.matrix.nbytes + names + sys.getsizeof(self._slot_of) + sys.getsizeof(self.listener_ids)
+
+    def bytes_in_store(self) -> int:
+        """Keys and values; a store on disk adds its own."""
+        return sum(len(key) + len(value) for key, value in self._store.items(LISTENER))
+
+    def _load(self) -> None:
+        stored = self._store.items(LISTENER)
+        while some := list(islice(stored, LOADED_AT_ONCE)):
+            rings, markets, markets_ms = zip(*(ring.unpacked(value, self._keep) for _, value in some), strict=True)
+            slots = np.array([self._take_slot(key[len(LISTENER) :].decode()) for key, _ in some])
+            matrix = self.matrix
+            loaded = np.frombuffer(b"".join(rings), "<u8").reshape(len(some), self._keep, 2)
+            matrix.rings[slots] = loaded
+            matrix.newest_ms[slots] = ring.played_ms(loaded[:, -1, 0])
+            matrix.market[slots] = self._codes_of(markets)
+            matrix.market_ms[slots] = markets_ms
+            with self.songs.lock:
+                song_rows = self.songs.rows_of_keys(np.ascontiguousarray(loaded[:, :, 1]))
+            song_rows[loaded[:, :, 0] == 0] = UNKNOWN
+            matrix.song_rows[slots] = song_rows
+            is_unknown = (song_rows == UNKNOWN) & (loaded[:, :, 0] > 0)
+            matrix.is_waiting[slots] = is_unknown.any(axis=1)
+            matrix.is_stale[slots] = True
+            self._await(song_rows[loaded[:, :, 0] > 0], loaded[:, :, 1][loaded[:, :, 0] > 0])
+        self.newest_ms = max(self.newest_ms, int(self.matrix.newest_ms.max()))
+        self._load_wishes()
+
+    def _load_wishes(self) -> None:
+        """Read through once: that is cheaper than to ask for each listener."""
+        self.matrix.consents[: self.slots] = self._admission.consent_by_default
+        for _, value in self._store.items(SETTINGS):
+            settings = decode_settings(value)
+            slot = self._slot_of.get(settings.listener_id)
+            if slot is not None:
+                self.matrix.consents[slot] = consents(settings, None, self._admission)
+        erased = {key[len(ERASED) :] for key, _ in self._store.items(ERASED)}
+        if erased:
+            raw = self.matrix.listener_keys[: self.slots].astype("<u8").tobytes()
+            for slot, listener_id in enumerate(self.listener_ids):
+                if raw[8 * slot : 8 * slot + 8] in erased:
+                    self.follow_wishes(listener_id)
+
+    def _slots(self, plays: Plays, is_recent: Flags) -> Slots:
+        """The slot of each play; -1 for one that counts nothing: far too late, or from before an erasure."""
+        slots = np.fromiter(map(self._slot_of.get, plays.listener_ids, repeat(-1)), np.int64, len(plays.listener_ids))
+        for n in np.flatnonzero((slots < 0) & is_recent).tolist():
+            slots[n] = self._slot_for(plays.listener_ids[n], int(plays.played_ms[n]))
+        slots[~is_recent | (plays.played_ms <= self.matrix.erased_ms[slots])] = -1
+        return slots
+
+    def _slot_for(self, listener_id: str, played_ms: int) -> int:
+        if (slot := self._slot_of.get(listener_id)) is not None:  # an earlier play of the batch took one
+            return slot
+        erased = erased_ms(self._store, listener_id)
+        if erased is not None and played_ms <= erased:
+            return -1
+        slot = self._take_slot(listener_id)
+        self.follow_wishes(listener_id)
+        return slot
+
+    def _take_slot(self, listener_id: str) -> int:
+        if self._free:
+            slot = self._free.pop()
+            self.listener_ids[slot] = listener_id
+        else:
+            slot = self.slots
+            if slot == len(self.matrix):
+                self.matrix = self.matrix.grown(2 * slot)
+            self.listener_ids.append(listener_id)
+        self._slot_of[listener_id] = slot
+        self.matrix.listener_keys[slot] = key_of(listener_id)
+        self.matrix.is_held_out[slot] = is_held_out(listener_id, self._admission)
+        return slot
+
+    def _give_up(self, slot: int) -> None:
+        del self._slot_of[self.listener_ids[slot]]
+        self.listener_ids[slot] = ""
+        self.matrix.clear(slot)
+        self._free.append(slot)
+
+    def _sweep(self) -> None:
+        """Drops listeners whose rings can never be seen again: see `listener.is_forgotten`."""
+        if self.slots == 0:
+            return
+        some = (self._swept + np.arange(min(SWEPT_PER_BATCH, self.slots))) % self.slots
+        self._swept = int(some[-1]) + 1
+        newest_ms = self.matrix.newest_ms[some]
+        for slot in some[(newest_ms > 0) & (newest_ms < self.newest_ms - 2 * self._forget_after_ms)].tolist():
+            self._store.delete(named(LISTENER, self.listener_ids[slot]))
+            self._give_up(slot)
+
+    def _put(self, slots: Slots) -> None:
+        matrix, put, names, heads = self.matrix, self._store.put, self.listener_ids, self._market_head
+        entries, starts, ends = ring.packed(matrix.rings[slots], matrix.market_ms[slots])
+        for slot, market, start, end in zip(slots.tolist(), matrix.market[slots].tolist(), starts, ends, strict=True):
+            put(named(LISTENER, names[slot]), heads[market] + entries[start:end])
+
+    def _put_newest(self, newest_ms: int) -> None:
+        if newest_ms > self.newest_ms:
+            self.newest_ms = newest_ms
+            self._store.put(NEWEST_PLAY, newest_ms.to_bytes(8, "little"))
+
+    def _codes_of(self, markets: Sequence[str | None]) -> NDArray[np.int32]:
+        codes = np.fromiter(map(self._market_code.get, markets, repeat(NEW_MARKET)), np.int32, len(markets))
+        for n in np.flatnonzero(codes == NEW_MARKET).tolist():
+            codes[n] = self._code_of(markets[n])
+        return codes
+
+    def _code_of(self, market: str | None) -> int:
+        code = self._market_code.get(market)
+        if code is None:
+            code = self._market_code[market] = len(self._market_code) - 1
+            self._market_head[code] = ring.head(market)
+            alphabet = sorted(name for name in self._market_code if name is not None)
+            self._market_rank = np.full(len(self._market_code), NO_MARKET, np.int32)
+            self._market_rank[[self._market_code[name] for name in alphabet]] = np.arange(len(alphabet))
+        return code
+
+    def _tell_markets(self, at: Slots, markets: NDArray[np.int32], played_ms: Times) -> Flags:
+        """The market of the newest play that tells one, of plays at the same time the last in the alphabet."""
+        matrix, rank = self.matrix, self._market_rank
+        told_ms = matrix.market_ms[at]
+        is_later = (played_ms > told_ms) | ((played_ms == told_ms) & (rank[markets] > rank[matrix.market[at]]))
+        is_told: Flags = is_later & (markets != NO_MARKET)
+        matrix.market[at[is_told]], matrix.market_ms[at[is_told]] = markets[is_told], played_ms[is_told]
+        return is_told
+
+    def _follow_songs(self) -> None:
+        """Songs that became known, were embedded again or withdrawn since the last call change embeddings."""
+        if self.songs.changes == self._song_changes:
+            return
+        changed = self.songs.changed_since(self._song_changes)
+        self._song_changes = self.songs.changes
+        matrix, slots = self.matrix, self.slots
+        seen = changed[changed < self._song_rows_seen]
+        if len(seen):
+            matrix.is_stale[:slots] |= self._holding(self._with_songs(seen))
+        awaited = self._awaited.intersection(self.songs.keys[changed].tolist())
+        if awaited:
+            self._find_rows(np.flatnonzero(matrix.is_waiting[:slots]), np.array(sorted(awaited), np.uint64))
+
+    def _find_rows(self, slots: Slots, keys: Keys) -> None:
+        """These songs are known now, and played by listeners who wait for some song."""
+        matrix = self.matrix
+        for start in range(0, len(slots), LOADED_AT_ONCE):
+            some = slots[start : start + LOADED_AT_ONCE]
+            rings, rows = matrix.rings[some], matrix.song_rows[some]
+            is_unknown = (rows == UNKNOWN) & (rings[:, :, 0] > 0)
+            hits = is_unknown & np.isin(rings[:, :, 1], keys)
+            rows[hits] = self.songs.rows_of_keys(rings[:, :, 1][hits])
+            matrix.song_rows[some] = rows
+            matrix.is_stale[some] |= hits.any(axis=1)
+            matrix.is_waiting[some] = (is_unknown & (rows == UNKNOWN)).any(axis=1)
+        found = self.songs.rows_of_keys(keys)
+        self._awaited.difference_update(keys[found != UNKNOWN].tolist())
+        self._song_rows_seen = max(self._song_rows_seen, int(found.max(initial=UNKNOWN)) + 1)
+
+    def _await(self, song_rows: Rows, song_keys: Keys) -> None:
+        self._song_rows_seen = max(self._song_rows_seen, int(song_rows.max(initial=UNKNOWN)) + 1)
+        self._awaited.update(song_keys[song_rows == UNKNOWN].tolist())
+
+    def _with_songs(self, rows: Rows) -> Flags:
+        """(L, K): which entries are of these songs."""
+        wanted = np.zeros(len(self.songs.song_ids) + 1, np.bool_)
+        wanted[rows] = True
+        wanted[-1] = False  # what row -1 reads
+        entries: Flags = wanted[self.matrix.song_rows[: self.slots]]
+        return entries
+
+    def _holding(self, entries: Flags) -> Flags:
+        """(L, K) -> (L,): who has one of these entries. They are few: finding them beats a look at every row."""
+        found = np.zeros(len(entries), np.bool_)
+        found[np.flatnonzero(entries) // self._keep] = True
+        return found
+
+
+def _rounds(slots: Slots) -> list[NDArray[np.int64]]:
+    """The plays that have a slot, in rounds of plays of different listeners: the n-th play of each in round n."""
+    plays = np.argsort(slots, kind="stable")[np.count_nonzero(slots < 0) :]
+    count = np.arange(len(plays))
+    is_first = np.ones(len(plays), np.bool_)
+    is_first[1:] = slots[plays][1:] != slots[plays][:-1]
+    nth = count - np.maximum.accumulate(np.where(is_first, count, 0))
+    if not nth.any():
+        return [plays]
+    return np.split(plays[np.argsort(nth, kind="stable")], np.cumsum(np.bincount(nth))[:-1])
+
+
+def _joined(parts: list[NDArray[A]]) -> NDArray[A]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -1,0 +1,92 @@
+"""`bcl train`: a data folder in, an artifact out."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = "bcl train --data my-catalogue --model bcl --out runs/models --promote"
+
+MODELS = Path(__file__).parents[2] / "config" / "models"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="items.parquet, interactions.parquet, fields.toml"
+    )
+    parser.add_argument("--fields", type=Path, metavar="FILE", help="the description, if it is not in the data folder")
+    parser.add_argument(
+        "--model", default="demo", metavar="NAME|FILE", help="a model of config/models or a TOML file (default: demo)"
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/models"), metavar="DIR", help="folder of artifacts")
+    parser.add_argument("--seed", type=int, help="instead of the model's own")
+    parser.add_argument("--steps", type=int, help="instead of the model's own")
+    parser.add_argument("--device", help="cpu or cuda, instead of the model's own")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="kept while training; a run goes on from it")
+    parser.add_argument("--promote", action="store_true", help="put the new artifact in use")
+    parser.add_argument("--json", action="store_true", help="the result as one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    from bcl_model.artifact import write_artifact
+    from bcl_model.catalogue import read_catalogue
+    from bcl_model.registry import promote
+    from bcl_model.settings import read_settings
+    from bcl_model.train import train
+    from streams.commands.model import told
+
+    with told():
+        settings = read_settings(_settings_file(args.model))
+        said: dict[str, Any] = {"seed": args.seed, "steps": args.steps, "device": args.device}
+        said = {name: value for name, value in said.items() if value is not None}
+        settings = replace(settings, run=replace(settings.run, **said))
+        catalogue = read_catalogue(args.data, args.fields)
+        with _progress(settings.run.steps, quiet=args.json) as progress:
+            artifact = train(
+                catalogue.contents,
+                catalogue.interactions,
+                settings,
+                catalogue.fields,
+                progress,
+                checkpoint=args.checkpoint,
+            )
+        folder = write_artifact(args.out, artifact)
+        if args.promote:
+            promote(args.out, artifact.name)
+    if args.json:
+        print(
+            json.dumps({"artifact": artifact.name, "folder": str(folder), "in_use": args.promote, **artifact.metrics})
+        )
+    else:
+        print(f"{folder}{' is in use' if args.promote else ''}")
+        for name, value in artifact.metrics.items():
+            print(f"  {name.replace('_', ' ')}: {value}")
+    return 0
+
+
+def _settings_file(model: str) -> Path:
+    return Path(model) if model.endswith(".toml") else MODELS / f"{model}.toml"
+
+
+@contextmanager
+def _progress(steps: int, *, quiet: bool) -> Iterator[Callable[[Any], None] | None]:
+    """A bar on a terminal, nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("preparing", total=steps)
+
+        def show(now: Any) -> None:
+            about = f"loss {now.loss:.3f}, recall {now.recall:.3f}, {now.pairs_per_second:,.0f} pairs/s"
+            bar.update(task, completed=now.step, description=about)
+
+        yield show

@@ -1,0 +1,204 @@
+"""Chosen listeners become targets, or suppressions that say why not: one judge per listener, in its shard."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from streams.audience.wishes import erased_ms, settings_of
+from streams.contracts.dead_letters import DeadLetter
+from streams.contracts.ids import key_of, target_id_of
+from streams.contracts.messages import Batch, Message
+from streams.contracts.queries import TargetCandidates
+from streams.contracts.targets import Arm, Reason, Suppression, Target, TargetReactions
+from streams.contracts.topics import (
+    LISTENER_ERASURES,
+    LISTENER_SETTINGS,
+    PUSH_SUPPRESSIONS,
+    PUSH_TARGETS,
+    TARGET_CANDIDATES,
+    TARGET_REACTIONS,
+)
+from streams.settings import AdmissionSettings
+from streams.state.layout import EXPOSURE, named
+from streams.state.store import Store
+from streams.targeting import eligibility
+from streams.targeting.eligibility import Listener, due_ms, is_erased, reason_to_suppress
+from streams.targeting.exposure import Exposure, Push, decoded, with_push
+from streams.targeting.watched_releases import WatchedReleases
+
+_ARMS = {arm.value: arm for arm in Arm}
+
+
+class Verdict(NamedTuple):
+    """What admission adds to a candidate; with it the message is written again, byte by byte."""
+
+    reason: Reason | None
+    not_before_ms: int
+    settings_offset: int
+    erasures_offset: int
+
+
+@dataclass
+class AdmitTargets:
+    """A candidate record is admitted once: of a second copy nothing comes out.
+
+    A listener of the hold-out is judged as if pushes were sent, and remembered where one would have been: only then
+    are the two arms alike.
+    """
+
+    store: Store
+    watched: WatchedReleases
+    settings: AdmissionSettings
+    have_heard: Callable[[str, Sequence[str]], Sequence[bool]]  # of a song, by each of these listeners
+
+    def __post_init__(self) -> None:
+        eligibility.check(self.settings)
+        # By query, time and target: about a song it may be asked anew, and of a listener it may be decided anew.
+        self._adopted: dict[tuple[str, int, str], Verdict] = {}
+        self._ahead: dict[str, list[Push]] = {}  # adopted and not yet come to: they count against what comes before
+
+    def adopt(self, decision: msgspec.Struct) -> None:
+        if isinstance(decision, Target):
+            verdict = Verdict(None, decision.not_before_ms, decision.settings_offset, decision.erasures_offset)
+            push = Push(key_of(decision.song_id), decision.decided_ms, decision.not_before_ms, decision.arm)
+            self._ahead.setdefault(decision.listener_id, []).append(push)
+        elif isinstance(decision, Suppression):
+            verdict = Verdict(decision.reason, 0, decision.settings_offset, decision.erasures_offset)
+        else:
+            return
+        self._adopted[decision.query_id, decision.decided_ms, decision.target_id] = verdict
+
+    def handle(self, batch: Batch[TargetCandidates]) -> list[Message | DeadLetter]:
+        messages: list[Message | DeadLetter] = []
+        for offset, candidates in zip(batch.offsets, batch.values, strict=True):
+            if candidates is not None and not self.watched.is_done(candidates):
+                messages += self._admitted(candidates, batch.partition, offset)
+                self.watched.done(candidates)
+        return messages
+
+    def _admitted(self, candidates: TargetCandidates, partition: int, offset: int) -> list[Message]:
+        song_id, decided_ms = candidates.song_id, candidates.decided_ms
+        song_key = key_of(song_id)
+        offsets = self.store.offsets()
+        known = offsets.get(LISTENER_SETTINGS.name, 0), offsets.get(LISTENER_ERASURES.name, 0)
+        have_heard = self.have_heard(song_id, candidates.listener_ids)
+        messages: list[Message] = []
+        reached: dict[str, int] = {}
+        for n, listener_id in enumerate(candidates.listener_ids):
+            target_id, arm = target_id_of(song_id, listener_id), _ARMS[candidates.arms[n]]
+            listener = self._listener(listener_id, have_heard[n], arm)
+            due = due_ms(max(decided_ms, candidates.released_ms), listener.settings, self.settings)
+            verdict = self._adopted.pop((candidates.query_id, decided_ms, target_id), None)
+            if verdict is None:
+                verdict = Verdict(
+                    self._reason(candidates, song_key, self._and_ahead(listener_id, listener), due), due, *known
+                )
+            elif verdict.reason is None:
+                due = verdict.not_before_ms
+            if verdict.reason is None or (
+                verdict.reason is Reason.HELD_OUT
+                and self._reason(candidates, song_key, listener._replace(held_out=False), due) is None
+            ):
+                reached[arm] = reached.get(arm, 0) + 1
+                if is_erased(listener.settings, listener.erased_ms):
+                    continue  # adopted, and sent before they were erased: nothing is sent or remembered any more
+                self._remember(listener_id, listener.exposure, Push(song_key, decided_ms, due, arm))
+            messages.append(_message(candidates, n, target_id, arm, verdict, partition))
+        return [*messages, _reactions(candidates, reached, partition, offset)]
+
+    def _listener(self, listener_id: str, has_heard: bool, arm: Arm) -> Listener:
+        return Listener(
+            settings_of(self.store, listener_id),
+            erased_ms(self.store, listener_id),
+            has_heard,
+            arm is Arm.HOLD_OUT,
+            decoded(self.store.get(named(EXPOSURE, listener_id))),
+        )
+
+    def _and_ahead(self, listener_id: str, listener: Listener) -> Listener:
+        for push in self._ahead.get(listener_id, ()):
+            if push.song_key not in listener.exposure.song_keys:
+                listener = listener._replace(exposure=decoded(with_push(listener.exposure, push, self.settings)))
+        return listener
+
+    def _remember(self, listener_id: str, before: Exposure, push: Push) -> None:
+        self.store.put(named(EXPOSURE, listener_id), with_push(before, push, self.settings))
+        if push in (ahead := self._ahead.get(listener_id, [])):
+            ahead.remove(push)
+            if not ahead:
+                del self._ahead[listener_id]
+
+    def _reason(self, candidates: TargetCandidates, song_key: int, listener: Listener, due: int) -> Reason | None:
+        return reason_to_suppress(
+            song_key,
+            listener,
+            self.settings,
+            now_ms=candidates.decided_ms,
+            due_ms=due,
+            expires_ms=candidates.expires_ms,
+        )
+
+
+def _message(
+    candidates: TargetCandidates, n: int, target_id: str, arm: Arm, verdict: Verdict, partition: int
+) -> Message:
+    listener_id, (reason, not_before_ms, settings_offset, erasures_offset) = candidates.listener_ids[n], verdict
+    if reason is None:
+        target = Target(
+            target_id=target_id,
+            song_id=candidates.song_id,
+            listener_id=listener_id,
+            score=candidates.scores[n],
+            rank=candidates.ranks[n],
+            crowd=candidates.crowds[n],
+            because=candidates.because,
+            arm=arm,
+            propensity=candidates.propensities[n],
+            policy=candidates.policy,
+            artifact=candidates.artifact,
+            query_id=candidates.query_id,
+            decided_ms=candidates.decided_ms,
+            not_before_ms=not_before_ms,
+            expires_ms=candidates.expires_ms,
+            coverage=candidates.coverage,
+            plays_offset=candidates.plays_offset,
+            settings_offset=settings_offset,
+            erasures_offset=erasures_offset,
+        )
+        return Message(PUSH_TARGETS, listener_id, target, candidates.decided_ms, partition)
+    suppression = Suppression(
+        reason=reason,
+        target_id=target_id,
+        song_id=candidates.song_id,
+        listener_id=listener_id,
+        score=candidates.scores[n],
+        rank=candidates.ranks[n],
+        crowd=candidates.crowds[n],
+        because=candidates.because,
+        arm=arm,
+        propensity=candidates.propensities[n],
+        policy=candidates.policy,
+        artifact=candidates.artifact,
+        query_id=candidates.query_id,
+        decided_ms=candidates.decided_ms,
+        expires_ms=candidates.expires_ms,
+        coverage=candidates.coverage,
+        plays_offset=candidates.plays_offset,
+        settings_offset=settings_offset,
+        erasures_offset=erasures_offset,
+    )
+    return Message(PUSH_SUPPRESSIONS, listener_id, suppression, candidates.decided_ms, partition)
+
+
+def _reactions(candidates: TargetCandidates, reached: dict[str, int], partition: int, offset: int) -> Message:
+    reactions = TargetReactions(
+        song_id=candidates.song_id,
+        source=TARGET_CANDIDATES.name,
+        listener_partition=partition,
+        offset=offset,
+        decided_ms=candidates.decided_ms,
+        reached={arm.value: reached[arm] for arm in Arm if arm in reached},
+    )
+    return Message(TARGET_REACTIONS, candidates.song_id, reactions, candidates.decided_ms)

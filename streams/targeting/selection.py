@@ -1,0 +1,141 @@
+"""Who is chosen for a release: the best of all answers, a share of the budget left to chance, and the hold-out. Pure.
+
+Propensity is the chance with which selection gives a listener their arm, the lasting hold-out taken as it is: 1 for the
+best and for the hold-out, which follow from the scores, and slots / pool for exploration, where the pool of a partition
+is its eligible listeners outside its best. One of the best is never explored, so for them exploration has no chance.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.contracts.ids import unit_draw
+from streams.contracts.queries import AudienceAnswer, Candidates
+from streams.contracts.targets import Arm
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """Columns of equal length: the targets best first, then exploration, then the hold-out."""
+
+    listener_ids: NDArray[np.object_]
+    partitions: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    crowds: NDArray[np.uint8]
+    ranks: NDArray[np.int64]  # 1 is the best target; 0 in the other arms
+    arms: NDArray[np.object_]
+    propensities: NDArray[np.float64]
+
+    def of_partitions(self) -> dict[int, NDArray[np.int64]]:
+        """The rows of each partition, in order."""
+        rows = np.argsort(self.partitions, kind="stable")
+        partitions, starts = np.unique(self.partitions[rows], return_index=True)
+        return dict(zip(partitions.tolist(), np.split(rows, starts[1:]), strict=True)) if len(rows) else {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Columns:
+    ids: NDArray[np.object_]
+    partitions: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    crowds: NDArray[np.uint8]
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> "_Columns":
+        return _Columns(self.ids[rows], self.partitions[rows], self.scores[rows], self.crowds[rows])
+
+
+def chosen(query_id: str, budget: int, exploration_share: float, answers: Mapping[int, AudienceAnswer]) -> Chosen:
+    """At most `budget` listeners; slots that exploration cannot fill go to the best. The hold-out is not counted."""
+    by_partition = [answers[partition] for partition in sorted(answers)]
+    slots = exploration_slots(int(budget * exploration_share), by_partition)
+    most = budget - sum(slots)
+    best = _merged(by_partition, [answer.best for answer in by_partition])
+    best_rows = best_first(best.scores, best.ids, most)
+    explored, propensities = _explored(query_id, slots, by_partition)
+    held_out = _merged(by_partition, [answer.held_out for answer in by_partition])
+    held_out_rows = best_first(held_out.scores, held_out.ids, len(held_out.ids))
+    held_out_rows = held_out_rows[held_out.scores[held_out_rows] >= _threshold(best.scores[best_rows], most)]
+    arms = [best[best_rows], explored, held_out[held_out_rows]]
+    sizes = [len(arm.ids) for arm in arms]
+    return Chosen(
+        np.concatenate([arm.ids for arm in arms]),
+        np.concatenate([arm.partitions for arm in arms]),
+        np.concatenate([arm.scores for arm in arms]),
+        np.concatenate([arm.crowds for arm in arms]),
+        np.concatenate([np.arange(1, sizes[0] + 1), np.zeros(sizes[1] + sizes[2], np.int64)]),
+        np.repeat(np.array([Arm.TARGET.value, Arm.EXPLORATION.value, Arm.HOLD_OUT.value], object), sizes),
+        np.concatenate([np.ones(sizes[0]), propensities, np.ones(sizes[2])]),
+    )
+
+
+def best_first(scores: NDArray[np.float32], ids: NDArray[np.object_], most: int) -> NDArray[np.int64]:
+    """The rows of the `most` highest scores, ties by id. Sorts what is wanted and its ties, not everything."""
+    if most <= 0:
+        return np.zeros(0, np.int64)
+    rows = np.arange(len(scores))
+    if most < len(scores):
+        rows = np.flatnonzero(scores >= np.partition(scores, len(scores) - most)[len(scores) - most])
+    rows = rows[np.argsort(-scores[rows], kind="stable")]
+    ordered = scores[rows]
+    same = ordered[1:] == ordered[:-1]
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))  # whole runs of equal scores
+    rows[tied] = sorted(rows[tied].tolist(), key=lambda row: (-scores[row], ids[row]))
+    return rows[:most]
+
+
+def exploration_slots(wanted: int, answers: Sequence[AudienceAnswer]) -> list[int]:
+    """How many each answer explores: in proportion to its pool, largest remainders first, as far as it has drawn."""
+    pools = [_pool(answer) for answer in answers]
+    total = sum(pools)
+    if total == 0:
+        return [0] * len(answers)
+    slots = [wanted * pool // total for pool in pools]
+    by_remainder = sorted(range(len(pools)), key=lambda n: (-(wanted * pools[n] % total), n))
+    for n in by_remainder[: wanted - sum(slots)]:
+        slots[n] += 1
+    return [min(slot, len(answer.explored), pool) for slot, answer, pool in zip(slots, answers, pools, strict=True)]
+
+
+def _pool(answer: AudienceAnswer) -> int:
+    return max(answer.eligible - len(answer.best), 0)
+
+
+def _threshold(best_scores: NDArray[np.float32], most: int) -> float:
+    """The score from which a listener is chosen; where not all slots are filled, every score is enough."""
+    if most == 0:
+        return float("inf")
+    return float(best_scores[-1]) if len(best_scores) == most else float("-inf")
+
+
+def _explored(
+    query_id: str, slots: Sequence[int], answers: Sequence[AudienceAnswer]
+) -> tuple[_Columns, NDArray[np.float64]]:
+    drawn = _merged(answers, [answer.explored for answer in answers])
+    kept: list[int] = []
+    start = 0
+    for slot, answer in zip(slots, answers, strict=True):
+        ids = answer.explored.listener_ids
+        rows = list(range(len(ids)))
+        if slot < len(ids):  # by chance: the best of what was drawn are not a random part of the pool
+            rows.sort(key=[unit_draw("explored", query_id, name) for name in ids].__getitem__)
+        kept += [start + row for row in rows[:slot]]
+        start += len(ids)
+    picked = drawn[np.array(kept, np.int64)]
+    order = best_first(picked.scores, picked.ids, len(kept))
+    chances = [slot / _pool(answer) for slot, answer in zip(slots, answers, strict=True) if slot]
+    return picked[order], np.repeat(chances, [slot for slot in slots if slot])[order]
+
+
+def _merged(answers: Sequence[AudienceAnswer], columns: Sequence[Candidates]) -> _Columns:
+    sizes = [len(column) for column in columns]
+    ids = np.empty(sum(sizes), object)
+    ids[:] = list(chain.from_iterable(column.listener_ids for column in columns))
+    return _Columns(
+        ids,
+        np.repeat([answer.listener_partition for answer in answers], sizes).astype(np.int64),
+        np.frombuffer(b"".join(column.scores for column in columns), "<f4").astype(np.float32),
+        np.frombuffer(b"".join(column.crowds for column in columns), np.uint8),
+    )

@@ -1,0 +1,228 @@
+"""A live run for tests: real workers as processes of their own, on a real Kafka; what goes in, what comes out."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import CoordinatorNotAvailableError
+
+from streams.broker.security import kafka_python_arguments
+from streams.config import load_settings
+from streams.contracts.codec import decode
+from streams.contracts.topics import TOPICS, Shard, Topic
+from streams.settings import KafkaSettings, Settings, TopicSettings
+
+STAGE_INPUTS = {
+    "songs": ("song-releases", "song-embeddings", "audience-samples", "audience-answers", "target-reactions"),
+    "listeners": ("plays", "listener-settings", "listener-erasures", "audience-queries", "target-candidates"),
+}
+
+
+@dataclass
+class WorkerProcess:
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    data: Path
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, within_s: float = 30) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(within_s)
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+@dataclass
+class Live:
+    kafka: KafkaSettings
+    topics: TopicSettings
+    folder: Path
+    artifact: Path
+    changes: Mapping[str, str] = field(default_factory=dict)  # BCL__SECTION__KEY
+    workers: dict[str, WorkerProcess] = field(default_factory=dict)
+
+    # -- workers
+
+    def environment(self, name: str) -> dict[str, str]:
+        return {
+            "BCL__KAFKA__BROKERS": self.kafka.brokers,
+            "BCL__KAFKA__SESSION_TIMEOUT_MS": str(self.kafka.session_timeout_ms),
+            "BCL__KAFKA__HEARTBEAT_MS": str(self.kafka.heartbeat_ms),
+            "BCL__TOPICS__PREFIX": self.topics.prefix,
+            "BCL__TOPICS__LISTENER_PARTITIONS": str(self.topics.listener_partitions),
+            "BCL__TOPICS__SONG_PARTITIONS": str(self.topics.song_partitions),
+            "BCL__TOPICS__REPLICATION": str(self.topics.replication),
+            "BCL__TOPICS__MIN_INSYNC": str(self.topics.min_insync),
+            "BCL__WORKER__NAME": "",
+            "BCL__WORKER__DATA": str(self.folder / name),
+            "BCL__WORKER__HTTP_PORT": "0",
+            "BCL__WORKER__COMMIT_EVERY_S": "0.2",
+            "BCL__CHECKPOINTS__STORE": str(self.folder / "checkpoints"),
+            "BCL__CHECKPOINTS__EVERY_S": "2",
+            "BCL__MODEL__ARTIFACT": str(self.artifact),
+            **self.changes,
+        }
+
+    def settings(self, name: str = "reader") -> Settings:
+        return load_settings(environment=self.environment(name))
+
+    def start(self, name: str, **extra: str) -> WorkerProcess:
+        data = self.folder / name
+        data.mkdir(parents=True, exist_ok=True)
+        log = self.folder / f"{name}-{len(list(self.folder.glob(f'{name}-*.log')))}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "streams.cli", "worker"],
+                env={**os.environ, **self.environment(name), "OMP_NUM_THREADS": "1", **extra},
+                stdout=out,
+                stderr=out,
+            )
+        self.workers[name] = WorkerProcess(name, process, log, data)
+        return self.workers[name]
+
+    def stop_all(self) -> dict[str, int]:
+        return {name: worker.stop() for name, worker in self.workers.items()}
+
+    def end(self) -> None:
+        for worker in self.workers.values():
+            with suppress(ProcessLookupError):
+                worker.go_on()
+            if worker.process.poll() is None:
+                worker.kill()
+
+    # -- records
+
+    def produce(self, topic: Topic, records: Iterable[tuple[str | bytes | None, object, int | None]]) -> int:
+        """(key, value, time); values are contracts, bytes as they are, or None. Returns when all are acknowledged."""
+        producer = KafkaProducer(**kafka_python_arguments(self.kafka), acks="all", linger_ms=5)
+        try:
+            sent = []
+            for key, value, time_ms in records:
+                raw = value if value is None or isinstance(value, bytes) else msgspec.json.encode(value)
+                raw_key = key.encode() if isinstance(key, str) else key
+                sent.append(producer.send(self.topics.prefix + topic.name, key=raw_key, value=raw, timestamp_ms=time_ms))
+            producer.flush(timeout=60)
+            for one in sent:
+                one.get(timeout=60)
+            return len(sent)
+        finally:
+            producer.close()
+
+    def records(self, topic: Topic | str) -> dict[int, list[ConsumerRecord]]:
+        """All there is now, by partition."""
+        name = self.topics.prefix + (topic if isinstance(topic, str) else topic.name)
+        consumer = KafkaConsumer(**kafka_python_arguments(self.kafka), enable_auto_commit=False)
+        try:
+            partitions = [TopicPartition(name, number) for number in sorted(consumer.partitions_for_topic(name) or ())]
+            consumer.assign(partitions)
+            consumer.seek_to_beginning(*partitions)
+            ends = consumer.end_offsets(partitions)
+            found: dict[int, list[ConsumerRecord]] = {at.partition: [] for at in partitions}
+            while any(consumer.position(at) < ends[at] for at in partitions):
+                for at, records in consumer.poll(timeout_ms=200).items():
+                    found[at.partition] += records
+            return found
+        finally:
+            consumer.close()
+
+    def contracts(self, topic: Topic) -> list[tuple[int, int, Any]]:
+        """(partition, offset, contract or None), in the order of the log within each partition."""
+        settings = self.settings().contracts
+        return [
+            (partition, one.offset, decode(topic, one.key, one.value, one.timestamp, settings))
+            for partition, records in self.records(topic).items()
+            for one in records
+        ]
+
+    # -- waiting
+
+    def lag(self) -> int:
+        """Records that no worker has acknowledged, over all inputs of all stages."""
+        admin = KafkaAdminClient(**kafka_python_arguments(self.kafka))
+        consumer = KafkaConsumer(**kafka_python_arguments(self.kafka), enable_auto_commit=False)
+        try:
+            lag = 0
+            for side, names in STAGE_INPUTS.items():
+                group = f"{self.topics.prefix}bcl-{side}"
+                committed = _committed(admin, group)
+                count = self.topics.song_partitions if side == "songs" else self.topics.listener_partitions
+                partitions = [
+                    TopicPartition(self.topics.prefix + name, number) for name in names for number in range(count)
+                ]
+                ends = consumer.end_offsets(partitions)
+                lag += sum(ends[at] - committed.get((at.topic, at.partition), 0) for at in partitions)
+            return lag
+        finally:
+            consumer.close()
+            admin.close()
+
+    def drained(self, within_s: float = 120, quiet_s: float = 1.0) -> None:
+        """Everything that was said has been folded, and nothing follows from it any more."""
+        until, quiet_since = time.monotonic() + within_s, None
+        lag = -1
+        while time.monotonic() < until:
+            dead = {name: worker.process.poll() for name, worker in self.workers.items()}
+            lag = self.lag()
+            if lag == 0:
+                quiet_since = quiet_since or time.monotonic()
+                if time.monotonic() - quiet_since >= quiet_s:
+                    return
+            else:
+                quiet_since = None
+            if all(code is not None for code in dead.values()):
+                break
+            time.sleep(0.2)
+        logs = "\n".join(f"--- {name} ({worker.process.poll()})\n{worker.said()[-3000:]}" for name, worker in self.workers.items())
+        raise AssertionError(f"{lag} records are not folded after {within_s} s\n{logs}")
+
+    def until(self, said: str, worker: str, within_s: float = 60) -> None:
+        end = time.monotonic() + within_s
+        while time.monotonic() < end:
+            if said in self.workers[worker].said():
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{worker} did not say {said!r} within {within_s} s:\n{self.workers[worker].said()[-3000:]}")
+
+
+def _committed(admin: KafkaAdminClient, group: str) -> dict[tuple[str, int], int]:
+    try:
+        found = admin.list_group_offsets({group: None})
+    except CoordinatorNotAvailableError:  # nobody has used a group yet
+        return {}
+    return {(at.topic, at.partition): meta.offset for at, meta in found[group].items()}
+
+
+def partition_count(topics: TopicSettings, topic: Topic) -> int:
+    return topics.song_partitions if topic.shard is Shard.SONG else topics.listener_partitions
+
+
+def fetched(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return bytes(answer.read())
+
+
+def all_topics() -> Sequence[Topic]:
+    return list(TOPICS.values())
