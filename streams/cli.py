@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     chosen = next((word for word in words if not word.startswith("-")), None)
     for verb, about in VERBS.items():
-        sub = verbs.add_parser(verb, help=about, description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+        sub = verbs.add_parser(
+            verb, help=about, description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
         if verb == chosen:
             module = importlib.import_module(f"streams.commands.{verb.replace('-', '_')}")
             sub.epilog = f"example: {module.EXAMPLE}"

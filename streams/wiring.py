@@ -3,6 +3,7 @@
 Agents, replay and tests build their shards here, so that they cannot differ.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,9 +16,11 @@ from streams.audience.follow_settings import FollowSettings
 from streams.audience.refresh_crowds import RefreshCrowds
 from streams.audience.score_listeners import ScoreListeners
 from streams.audience.track_listening import TrackListening
+from streams.catalogue import view_snapshot
 from streams.catalogue.embed_songs import EmbedSongs, SongEncoder
 from streams.catalogue.faiss_index import FaissIndex
 from streams.catalogue.match_songs import MatchSongs
+from streams.catalogue.snapshots import SnapshotRefused
 from streams.catalogue.song_crowds import CrowdsOfSongs
 from streams.catalogue.song_index import SongIndex
 from streams.catalogue.songs import Songs
@@ -50,6 +53,10 @@ from streams.targeting.measure_outcomes import MeasureOutcomes, NoticeReactions
 from streams.targeting.select_targets import SelectTargets
 from streams.targeting.watched_releases import WatchedReleases
 
+log = logging.getLogger("bcl.wiring")
+
+SNAPSHOT = "views"  # in the worker's folder
+
 # The verb of each topic's agent; the stages behind it are listed in `Wiring.shard`.
 AGENTS_OF: dict[Side, dict[Topic, str]] = {
     Side.SONG: {
@@ -76,10 +83,16 @@ class Views:
     warm: WarmSongs
 
     @classmethod
-    def empty(cls, settings: Settings, encoder: SongEncoder, index: SongIndex) -> "Views":
+    def of(cls, settings: Settings, encoder: SongEncoder, index: SongIndex, snapshot: Path | None = None) -> "Views":
+        """As they were in a snapshot; empty, and to be read from the start of the topics, if there is no good one."""
         partitions = settings.topics.song_partitions
         songs = Songs(encoder.artifact, encoder.dimension, partitions)
         crowds = CrowdsOfSongs(encoder.artifact, partitions, settings.crowds.warm_at_listeners)
+        if snapshot is not None and snapshot.exists():
+            try:
+                return cls(view_snapshot.load(snapshot, songs, crowds, index))
+            except SnapshotRefused as reason:
+                log.warning("the views are read from the topics: %s", reason)
         return cls(WarmSongs(songs, crowds, index))
 
     @property
@@ -132,16 +145,15 @@ class Wiring:
             on_recall=on_recall,
         )
         threads = ThreadPoolExecutor(settings.scoring.threads) if settings.scoring.threads > 1 else None
-        return cls(settings, encoder, Views.empty(settings, encoder, index), threads, stage_took)
+        views = Views.of(settings, encoder, index, Path(settings.worker.data) / SNAPSHOT)
+        return cls(settings, encoder, views, threads, stage_took)
 
     def shard(self, side: Side, partition: int, store: Store) -> Shard:
         return self._song_shard(partition, store) if side is Side.SONG else self._listener_shard(partition, store)
 
     def _song_shard(self, partition: int, store: Store) -> Shard:
         settings, topics = self.settings, self.settings.topics
-        match = MatchSongs(
-            self.views.warm, store, settings.matching, listener_partitions=topics.listener_partitions
-        )
+        match = MatchSongs(self.views.warm, store, settings.matching, listener_partitions=topics.listener_partitions)
         select = SelectTargets(store, settings.selection)
         return Shard(
             Side.SONG,
@@ -198,11 +210,13 @@ class Wiring:
             audience=audience,
         )
 
+    def save_views(self) -> None:
+        view_snapshot.save(Path(self.settings.worker.data) / SNAPSHOT, self.views.warm)
+
     def close(self) -> None:
         self.views.warm.index.close()
         if isinstance(self.threads, ThreadPoolExecutor):
             self.threads.shutdown()
-
 
 
 def have_heard(audience: Audience) -> Callable[[str, Sequence[str]], Sequence[bool]]:

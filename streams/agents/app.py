@@ -1,10 +1,10 @@
 """The worker: a Faust app whose agents read the channels of two feeds, with the views and the HTTP pages beside them.
 
-    feed "songs"     song-releases ─► embed-songs             feed "listeners"  plays ─► track-listening, notice-reactions
-                     song-embeddings ─► match-songs                             listener-settings ─► follow-settings
-                     audience-samples ─► refresh-crowds                         listener-erasures ─► erase-listeners
-                     audience-answers ─► select-targets                         audience-queries ─► score-listeners
-                     target-reactions ─► measure-outcomes                       target-candidates ─► admit-targets
+feed "songs"     song-releases ─► embed-songs             feed "listeners"  plays ─► track-listening, notice-reactions
+                 song-embeddings ─► match-songs                             listener-settings ─► follow-settings
+                 audience-samples ─► refresh-crowds                         listener-erasures ─► erase-listeners
+                 audience-answers ─► select-targets                         audience-queries ─► score-listeners
+                 target-reactions ─► measure-outcomes                       target-candidates ─► admit-targets
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from faust import Service
 from faust.app.base import BootStrategy
 
 from streams.agents.door import Door
-from streams.agents.feed import Feed
+from streams.agents.feed import Feed, Owned
 from streams.agents.lease import Lease
 from streams.agents.publisher import Publisher
 from streams.agents.restore import Restore
@@ -30,6 +30,7 @@ from streams.agents.views import ViewReader
 from streams.broker.security import aiokafka_arguments, reachable
 from streams.contracts.topics import Shard as Side
 from streams.contracts.topics import Topic
+from streams.errors import StoreUnavailable
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.shard import Shard
@@ -139,15 +140,27 @@ class Worker(Service):
 
     @Service.task
     async def take_checkpoints(self) -> None:
-        """One shard after the other, spread over the interval; a checkpoint is a copy and stops nobody."""
-        while not self.should_stop and self.restore.takes_checkpoints:
-            shards = self.shards()
-            for shard in shards:
+        """One shard after the other, spread over the interval; only the snapshot stands between two batches."""
+        while not self.should_stop:
+            shards = [half.feed.owned[partition] for half in self.halves for partition in sorted(half.feed.owned)]
+            for owned in shards:
                 await self.sleep(self.settings.checkpoints.every_s / len(shards))
-                if shard in self.shards():
-                    await self.restore.checkpoint(shard)
-            if not shards:
+                if owned.shard in self.shards() and self.restore.takes_checkpoints:
+                    await self._checkpoint(owned)
+            if shards:
+                await asyncio.to_thread(self.wiring.save_views)
+                await asyncio.to_thread(self.restore.forget_strangers, {shard.name for shard in self.shards()})
+            else:
                 await self.sleep(1.0)
+
+    async def _checkpoint(self, owned: Owned) -> None:
+        try:
+            async with owned.lock:
+                snapshot = self.restore.snapshot(owned.shard)
+            await self.restore.upload(snapshot)
+            self.metrics.checkpointed(owned.shard.name)
+        except StoreUnavailable as error:  # the checkpoint store's trouble is not the stream's: the next one is tried
+            log.error("no checkpoint of %s was taken: %s", owned.shard.name, error)
 
     @Service.task
     async def measure(self) -> None:

@@ -21,7 +21,9 @@ RECORDS_PER_BATCH = 5_000  # decided without a pause, about 20 ms of plays: a re
 
 
 class Door:
-    def __init__(self, feed: Feed, publisher: Publisher, metrics: Metrics, fatal: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, feed: Feed, publisher: Publisher, metrics: Metrics, fatal: Callable[[BaseException], None]
+    ) -> None:
         self._feed, self._publisher, self._metrics, self._fatal = feed, publisher, metrics, fatal
 
     async def let_through(self, fetched: Fetched) -> None:

@@ -168,7 +168,7 @@ class Feed(Service):
                     await channel.put(Fetched(topic, self.assignment, records))  # type: ignore[arg-type]  # as its agents do
         except asyncio.CancelledError:
             raise
-        except (BaseException,) as error:
+        except BaseException as error:
             if not self.should_stop:
                 self._fatal(error)
 

@@ -1,7 +1,7 @@
 """Where a shard's state comes from when this worker gets it: its own disk, a checkpoint, or the topic; then the decisions.
 
-    own disk ─┐ whichever has read further        what the shard's stages have published beyond that state
-    checkpoint┘ (neither: from the topic)  ─► shard ◄─ is adopted: it stands, whoever decided it
+own disk ─┐ whichever has read further        what the shard's stages have published beyond that state
+checkpoint┘ (neither: from the topic)  ─► shard ◄─ is adopted: it stands, whoever decided it
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from streams.contracts.topics import Shard as Side
 from streams.errors import StoreDamaged
 from streams.settings import Settings
 from streams.shard import Shard
-from streams.state.checkpoints import Checkpoints
+from streams.state.checkpoints import Checkpoints, Snapshot
 from streams.state.rocksdict_store import RocksdictStore
 from streams.wiring import Wiring
 
@@ -125,17 +125,16 @@ class Restore:
     def takes_checkpoints(self) -> bool:
         return self._checkpoints is not None
 
-    async def checkpoint(self, shard: Shard) -> None:
-        """Called while no batch of the shard is under way; only the snapshot needs that, the upload takes its time."""
+    def snapshot(self, shard: Shard) -> Snapshot:
+        """Called while no batch of the shard is under way."""
         assert self._checkpoints is not None
         now_ms = int(time.time() * 1000)
-        snapshot = self._checkpoints.snapshot(shard.store, shard.name, self._wiring.encoder.artifact, now_ms)
-        await asyncio.to_thread(self._upload, snapshot, now_ms)
+        return self._checkpoints.snapshot(shard.store, shard.name, self._wiring.encoder.artifact, now_ms)
 
-    def _upload(self, snapshot: Any, now_ms: int) -> None:
+    async def upload(self, snapshot: Snapshot) -> None:
         assert self._checkpoints is not None
-        name = self._checkpoints.upload(snapshot)
-        self._checkpoints.prune(now_ms)
+        name = await asyncio.to_thread(self._checkpoints.upload, snapshot)
+        await asyncio.to_thread(self._checkpoints.prune, snapshot.taken_ms)
         log.info("%s: checkpoint %s", snapshot.shard, name)
 
     def forget_strangers(self, owned: set[str]) -> None:
@@ -148,6 +147,8 @@ class Restore:
 
 def _is_behind(own: Mapping[str, int], other: Mapping[str, int]) -> bool:
     """Reading on from `other` is less work: it is ahead in some topic and behind in none."""
-    return own != other and all(own.get(topic, 0) <= offset for topic, offset in other.items()) and (
-        set(own) <= set(other)
+    return (
+        own != other
+        and all(own.get(topic, 0) <= offset for topic, offset in other.items())
+        and (set(own) <= set(other))
     )

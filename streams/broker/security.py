@@ -18,13 +18,13 @@ for _client in ("kafka", "aiokafka"):
 
 def aiokafka_arguments(settings: KafkaSettings) -> dict[str, Any]:
     """For every client of aiokafka: consumer, producer, admin."""
-    return {"bootstrap_servers": settings.brokers, **_credentials(settings)}
+    return {"bootstrap_servers": settings.brokers.replace(" ", ""), **_credentials(settings)}
 
 
 def kafka_python_arguments(settings: KafkaSettings) -> dict[str, Any]:
     """For every client of kafka-python. Its own patience is 30 s, and at the end it does not know the reason."""
     return {
-        "bootstrap_servers": settings.brokers.split(","),
+        "bootstrap_servers": settings.brokers.replace(" ", "").split(","),
         "bootstrap_timeout_ms": int(1000 * ANSWERS_WITHIN_S),
         **_credentials(settings),
     }
@@ -68,7 +68,7 @@ async def reachable(settings: KafkaSettings) -> None:
     from aiokafka.conn import collect_hosts
 
     credentials, reasons = _credentials(settings), []
-    for host, port, _ in collect_hosts(settings.brokers, randomize=False):
+    for host, port, _ in collect_hosts(settings.brokers.replace(" ", ""), randomize=False):
         try:
             named = await _let_in(host, port, credentials)
         except Exception as error:  # whatever it is, it is why this broker cannot be used

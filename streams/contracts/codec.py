@@ -23,7 +23,7 @@ from streams.contracts.messages import Batch, Message
 from streams.contracts.plays import Play
 from streams.contracts.releases import Release
 from streams.contracts.targets import Outcome, Suppression, Target
-from streams.contracts.topics import DAY_MS, HOUR_MS, LISTENER_ERASURES, TOPICS, Topic, Wire
+from streams.contracts.topics import DAY_MS, HOUR_MS, LISTENER_ERASURES, READ_FROM_NEIGHBOURS, TOPICS, Topic, Wire
 from streams.errors import MalformedMessage
 from streams.settings import ContractSettings
 
@@ -80,7 +80,7 @@ def decode(
 ) -> msgspec.Struct | None:
     """One record as a contract, None for a withdrawal or a tombstone; raises MalformedMessage."""
     size = len(key or b"") + len(value or b"")
-    if size > settings.max_record_bytes:
+    if size > settings.max_record_bytes and topic in READ_FROM_NEIGHBOURS:
         raise MalformedMessage(
             f"record is {size} bytes long, wanted at most {settings.max_record_bytes}; its end is cut"
         )

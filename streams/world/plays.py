@@ -61,7 +61,9 @@ class Plays:
 
     @classmethod
     def joined(cls, parts: list["Plays"]) -> "Plays":
-        together: dict[str, Any] = {column: np.concatenate([getattr(part, column) for part in parts]) for column in _COLUMNS}
+        together: dict[str, Any] = {
+            column: np.concatenate([getattr(part, column) for part in parts]) for column in _COLUMNS
+        }
         return replace(parts[0], **together)
 
 

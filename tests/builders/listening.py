@@ -9,8 +9,8 @@ import numpy as np
 from streams.audience.audience import Audience
 from streams.audience.erase_listeners import EraseListeners
 from streams.audience.follow_settings import FollowSettings
-from streams.audience.listener import forget_after_ms, half_life_ms, heard, is_effective, ring_with
 from streams.audience.listener import embedding_of as slow_embedding
+from streams.audience.listener import forget_after_ms, half_life_ms, heard, is_effective, ring_with
 from streams.audience.score_listeners import ScoreListeners
 from streams.audience.track_listening import TrackListening
 from streams.catalogue.songs import Songs

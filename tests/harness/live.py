@@ -123,7 +123,9 @@ class Live:
             for key, value, time_ms in records:
                 raw = value if value is None or isinstance(value, bytes) else msgspec.json.encode(value)
                 raw_key = key.encode() if isinstance(key, str) else key
-                sent.append(producer.send(self.topics.prefix + topic.name, key=raw_key, value=raw, timestamp_ms=time_ms))
+                sent.append(
+                    producer.send(self.topics.prefix + topic.name, key=raw_key, value=raw, timestamp_ms=time_ms)
+                )
             producer.flush(timeout=60)
             for one in sent:
                 one.get(timeout=60)
@@ -195,7 +197,9 @@ class Live:
             if all(code is not None for code in dead.values()):
                 break
             time.sleep(0.2)
-        logs = "\n".join(f"--- {name} ({worker.process.poll()})\n{worker.said()[-3000:]}" for name, worker in self.workers.items())
+        logs = "\n".join(
+            f"--- {name} ({worker.process.poll()})\n{worker.said()[-3000:]}" for name, worker in self.workers.items()
+        )
         raise AssertionError(f"{lag} records are not folded after {within_s} s\n{logs}")
 
     def until(self, said: str, worker: str, within_s: float = 60) -> None:
@@ -204,7 +208,9 @@ class Live:
             if said in self.workers[worker].said():
                 return
             time.sleep(0.1)
-        raise AssertionError(f"{worker} did not say {said!r} within {within_s} s:\n{self.workers[worker].said()[-3000:]}")
+        raise AssertionError(
+            f"{worker} did not say {said!r} within {within_s} s:\n{self.workers[worker].said()[-3000:]}"
+        )
 
 
 def _committed(admin: KafkaAdminClient, group: str) -> dict[tuple[str, int], int]:

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings as trial
+from hypothesis import given
+from hypothesis import settings as trial
 from hypothesis import strategies as st
 
 from streams.audience.audience import SMALLEST

@@ -4,7 +4,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings as trial
+from hypothesis import given
+from hypothesis import settings as trial
 from hypothesis import strategies as st
 
 from streams.audience.listener import is_effective, strength_of

@@ -154,6 +154,14 @@ def test_a_cap_of_none_tells_nobody():
     assert reason(listener(), admission(day_cap=0)) is Reason.DAY_CAP
 
 
+def test_a_memory_full_of_pushes_that_still_count_takes_no_other():
+    limits = admission(keep_pushes=2, rolling_cap=2, day_cap=2, rolling_h=24.0)
+    announced = told(NOW + 5 * DAY_MS, NOW + 9 * DAY_MS, limits=limits)
+
+    assert reason(listener(exposure=announced), limits) is Reason.ROLLING_CAP
+    assert reason(listener(exposure=announced), admission(keep_pushes=3)) is None
+
+
 def test_the_day_is_that_of_the_listener():
     at = moment("Asia/Tokyo", 2024, 5, 2, 0, 30)
     before = told(moment("Asia/Tokyo", 2024, 5, 1, 23, 30))

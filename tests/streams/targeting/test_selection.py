@@ -147,12 +147,12 @@ def test_exploration_slots_are_proportional_to_the_pools(wanted, pools):
 
 
 def test_a_propensity_is_the_chance_of_the_draw():
-    answers = {0: with_pool(0, 1_000, 60), 1: with_pool(1, 3_000, 60)}
+    answers = {0: with_pool(0, 30, 30), 1: with_pool(1, 100, 60)}
 
     choice = chosen("q", 200, 0.1, answers)
 
     explored = choice.arms == Arm.EXPLORATION
-    for partition, slots, pool in ((0, 5, 1_000), (1, 15, 3_000)):
+    for partition, slots, pool in ((0, 5, 30), (1, 15, 100)):
         its = explored & (choice.partitions == partition)
         assert its.sum() == slots and set(choice.propensities[its].tolist()) == {slots / pool}
 
