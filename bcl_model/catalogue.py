@@ -1,8 +1,8 @@
 """A data folder: items and interactions as parquet, and what their columns mean.
 
 `items.parquet` has a song in each row: its id, and a column for each field (text or number, list of texts, list of
-floats). `interactions.parquet` has a play in each row: listener and song. `fields.toml` says which columns these are, as
-in this example; for folders that we know it is built in.
+floats). `interactions.parquet` has a play in each row: listener and song. `fields.toml` says which columns they are,
+as here; for folders that we know it is built in.
 
     [items]
     song = "track_id"

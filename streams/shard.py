@@ -48,6 +48,7 @@ class Shard:
 
     def __post_init__(self) -> None:
         self._next = self.store.offsets()
+        self._adopted_up_to: Mapping[str, int] = {}
 
     @property
     def name(self) -> str:
@@ -73,20 +74,27 @@ class Shard:
 
     def commit(self, decided: Decided, published: Mapping[str, int] | None = None) -> None:
         """`published`: for each decision topic, the offset after what this batch wrote to the shard's own partition."""
-        offsets = {decided.topic.name: decided.next_offset, **(published or {})}
-        self.store.commit(offsets)
-        self._next.update(offsets)
-
-    def adopt(self, topic: str, decision: msgspec.Struct) -> None:
-        for stage in self.decisions[topic]:
-            stage.adopt(decision)
+        self._commit({decided.topic.name: decided.next_offset}, published or {})
 
     def expire(self, now_ms: int) -> list[Message]:
         return [message for stage in self.deciders for message in stage.expire(now_ms)]
 
     def commit_expired(self, published: Mapping[str, int]) -> None:
-        self.store.commit(published)
-        self._next.update(published)
+        self._commit({}, published)
+
+    def _commit(self, folded: Mapping[str, int], published: Mapping[str, int]) -> None:
+        if any(self._next.get(topic, 0) < end for topic, end in self._adopted_up_to.items()):
+            published = {}  # decisions that were adopted still wait for their input: after a crash they are read again
+        self.store.commit({**folded, **published})
+        self._next.update({**folded, **published})
+
+    def adopt(self, topic: str, decision: msgspec.Struct) -> None:
+        for stage in self.decisions[topic]:
+            stage.adopt(decision)
+
+    def adopts_until(self, ends: Mapping[str, int]) -> None:
+        """Whatever was decided before followed from input before these offsets."""
+        self._adopted_up_to = ends
 
     def close(self) -> None:
         self.store.close()

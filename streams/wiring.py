@@ -4,7 +4,7 @@ Agents, replay and tests build their shards here, so that they cannot differ.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,7 +178,7 @@ class Wiring:
         settings, topics = self.settings, self.settings.topics
         audience = Audience(store, self.views.songs, settings.listening, settings.admission)
         watched = WatchedReleases(store, settings.outcomes)
-        admit = AdmitTargets(store, watched, settings.admission, have_heard(audience))
+        admit = AdmitTargets(store, watched, settings.admission, audience.have_heard)
         return Shard(
             Side.LISTENER,
             partition,
@@ -217,12 +217,3 @@ class Wiring:
         self.views.warm.index.close()
         if isinstance(self.threads, ThreadPoolExecutor):
             self.threads.shutdown()
-
-
-def have_heard(audience: Audience) -> Callable[[str, Sequence[str]], Sequence[bool]]:
-    def ask(song_id: str, listener_ids: Sequence[str]) -> Sequence[bool]:
-        heard = audience.has_heard(song_id)
-        slots = [audience.slot_of(listener_id) for listener_id in listener_ids]
-        return [slot is not None and bool(heard[slot]) for slot in slots]
-
-    return ask

@@ -3,7 +3,8 @@
     decide ─► publish, all acknowledged ─► state and offset in one write ─► acknowledge
              after-outputs            after-state                before-acknowledgement   (crash points)
 
-A crash repeats messages and loses none: what was published but not written is adopted or recognised when it comes again.
+A crash repeats messages and loses none: what was published and not written is adopted or recognised when it comes
+again.
 """
 
 import asyncio
@@ -12,7 +13,6 @@ from time import time
 
 from streams.agents.feed import Feed, Fetched
 from streams.agents.publisher import Publisher
-from streams.contracts.topics import TOPICS
 from streams.metrics import Metrics
 from streams.shard import Decided, Shard
 from streams.state.crash_points import reached
@@ -67,13 +67,10 @@ class Door:
             self._fatal(error)
 
     async def _publish(self, shard: Shard, decided: Decided) -> dict[str, int]:
-        ends = await self._publisher.publish(decided.messages, decided.dead_letters)
+        ends = await self._publisher.publish(decided.messages, decided.dead_letters, first=shard.decisions)
         for letter in decided.dead_letters:
             self._metrics.dead_letter(letter.topic)
         for message in decided.messages:
             self._metrics.published(message)
         return {topic: end for (topic, p), end in ends.items() if p == shard.partition and topic in shard.decisions}
 
-
-def decision_topics(shard: Shard) -> list[str]:
-    return [TOPICS[name].name for name in shard.decisions]

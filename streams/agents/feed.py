@@ -67,6 +67,7 @@ class Feed(Service):
         self._open_shard, self._fatal = open_shard, fatal
         self._acknowledged: dict[TopicPartition, int] = {}
         self._moved_at: dict[TopicPartition, float] = {}
+        self._handed: dict[TopicPartition, int] = {}  # the offset after the last record that an agent was given
         self._assigned = asyncio.Event()
         self._generation = -1
 
@@ -115,6 +116,7 @@ class Feed(Service):
         await self.commit_offsets()
         self._acknowledged.clear()
         self._moved_at.clear()
+        self._handed.clear()
 
     async def take_over(self, assigned: Iterable[TopicPartition]) -> None:
         """State first: each shard is opened, and reading goes on where its state ends."""
@@ -163,6 +165,7 @@ class Feed(Service):
                 )
                 if fetched:
                     records = {at.partition: records for at, records in fetched.items()}
+                    self._handed.update({at: records[-1].offset + 1 for at, records in fetched.items()})
                     # The number is read with the records, and counted up before and after every seek: what was
                     # fetched from another position than the state's is never taken for the present.
                     await channel.put(Fetched(topic, self.assignment, records))  # type: ignore[arg-type]  # as its agents do
@@ -184,7 +187,7 @@ class Feed(Service):
             await self.sleep(self._worker.commit_every_s)
             await self.commit_offsets()
             if not self._assigned.is_set():
-                # A spare worker fetches nothing, and aiokafka would take it for stuck and leave the group (aiokafka#720).
+                # A spare worker fetches nothing: aiokafka would take it for stuck and leave the group (aiokafka#720).
                 with self.consumer._subscription.fetch_context():
                     pass
 
@@ -204,13 +207,15 @@ class Feed(Service):
 
     def lags(self) -> dict[TopicPartition, int]:
         """Records that lie in Kafka and are not yet in the state; without asking Kafka."""
-        lags = {}
-        for at in self.consumer.assignment():
-            end = self.consumer.highwater(at)
-            owned = self.owned.get(at.partition)
-            if end is not None and owned is not None:
-                lags[at] = max(0, end - (owned.shard.next_offset(self._by_name[at.topic].name) or 0))
-        return lags
+        return {at: self._lag(at) for at in self.consumer.assignment() if at.partition in self.owned}
+
+    def _lag(self, at: TopicPartition) -> int:
+        end = self.consumer.highwater(at) or 0
+        folded = self.owned[at.partition].shard.next_offset(self._by_name[at.topic].name) or 0
+        read = self.consumer._subscription.subscription.assignment.state_value(at)._position or 0
+        if read >= end and folded >= self._handed.get(at, 0):
+            return 0  # compaction may have left nothing between the last record and the end
+        return max(0, end - folded)
 
     @Service.task
     async def watch_progress(self) -> None:

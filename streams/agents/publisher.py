@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -54,22 +54,29 @@ class Publisher:
         await self._producer.stop()
 
     async def publish(
-        self, messages: Iterable[Message], dead_letters: Iterable[DeadLetter] = ()
+        self, messages: Iterable[Message], dead_letters: Iterable[DeadLetter] = (), *, first: Container[str] = ()
     ) -> dict[tuple[str, int], int]:
-        """Returns when all is acknowledged: for each topic partition the offset after the last record."""
+        """Returns when all is acknowledged: for each topic partition the offset after the last record.
+
+        What goes to the topics in `first` is acknowledged before anything else is sent: whoever sees what follows from
+        a decision can find the decision.
+        """
         self._lease.check()
-        records: dict[tuple[str, int], list[_Record]] = defaultdict(list)
+        decisions: dict[tuple[str, int], list[_Record]] = defaultdict(list)
+        others: dict[tuple[str, int], list[_Record]] = defaultdict(list)
         for message in messages:
             key, value = encode(message)
             partition = message.partition
             if partition is None:
                 partition = partition_of(key, self._partitions[message.topic.shard])
+            records = decisions if message.topic.name in first else others
             records[message.topic.name, partition].append((message.time_ms, key, value, headers_of(message)))
         for letter in dead_letters:
             topic, dead_key, value, headers = dead_letter_record(letter)
-            records[topic, 0].append((letter.time_ms, dead_key, value, headers))
-        if not records:
-            return {}
+            others[topic, 0].append((letter.time_ms, dead_key, value, headers))
+        return {**await self._write_all(decisions), **await self._write_all(others)}
+
+    async def _write_all(self, records: Mapping[tuple[str, int], list[_Record]]) -> dict[tuple[str, int], int]:
         ends = await asyncio.gather(*(self._write(*where, what) for where, what in records.items()))
         return dict(zip(records, ends, strict=True))
 

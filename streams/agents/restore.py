@@ -1,4 +1,4 @@
-"""Where a shard's state comes from when this worker gets it: its own disk, a checkpoint, or the topic; then the decisions.
+"""Where a shard's state comes from when a worker gets it: its own disk, a checkpoint or the topic; then the decisions.
 
 own disk ─┐ whichever has read further        what the shard's stages have published beyond that state
 checkpoint┘ (neither: from the topic)  ─► shard ◄─ is adopted: it stands, whoever decided it
@@ -95,6 +95,8 @@ class Restore:
         consumer = AIOKafkaConsumer(**self._kafka, group_id=None, enable_auto_commit=False, fetch_max_wait_ms=20)
         await consumer.start()
         try:
+            inputs = {TopicPartition(prefix + topic, shard.partition): topic for topic in shard.stages}
+            shard.adopts_until({inputs[at]: end for at, end in (await consumer.end_offsets(list(inputs))).items()})
             consumer.assign(list(topic_of))
             begins = await consumer.beginning_offsets(list(topic_of))
             ends = await consumer.end_offsets(list(topic_of))

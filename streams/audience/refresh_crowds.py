@@ -12,7 +12,7 @@ from streams.contracts.dead_letters import DeadLetter
 from streams.contracts.messages import Batch, Message
 from streams.contracts.topics import SONG_CROWDS
 from streams.settings import CrowdSettings
-from streams.state.layout import CROWDS, SAMPLES_FOLDED, named, of_partition
+from streams.state.layout import ANSWER, CROWDS, SAMPLES_FOLDED, named, of_partition
 from streams.state.store import Store
 
 UNIT = 1e-3  # how far the length of a float32 embedding may lie from 1
@@ -91,6 +91,7 @@ class RefreshCrowds:
         """A sample that a listener has left since may lie under a newer one on the disk: all of that goes too."""
         changed = self._audiences.forget(keys)
         self._store.purge(self._names(changed), overwritten=CROWDS)
+        self._store.purge([], overwritten=ANSWER)  # answers name listeners, and are deleted once they are merged
         self._put(changed)
 
     def _put(self, rows: Rows) -> None:

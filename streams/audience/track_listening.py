@@ -2,32 +2,27 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import repeat
 from operator import attrgetter
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streams.audience.audience import STALE_AT_MOST, Audience, Folded, Plays
 from streams.audience.listener import thousandths
-from streams.audience.rings import Embeddings, Flags, Keys, Times
+from streams.audience.rings import Embeddings, Keys, Times
+from streams.audience.song_plays import SongPlays
 from streams.contracts.crowds import AudienceSamples
-from streams.contracts.ids import key_of, unit_draws
+from streams.contracts.ids import unit_draws
 from streams.contracts.messages import Batch, Message
-from streams.contracts.partitions import partition_of
 from streams.contracts.plays import Play
 from streams.contracts.topics import AUDIENCE_SAMPLES
 from streams.settings import ListeningSettings
-from streams.state.layout import SONG_PLAYS
 from streams.state.store import Store
 
-SMALLEST = 1_024
-SONGS_AT_MOST = 200_000  # whose counters are kept in memory as well; 250 B each
 SAMPLING = 0x73616D70  # so that sampling and other draws are independent
 
 Numbers: TypeAlias = NDArray[np.int64]
-A = TypeVar("A", bound=np.generic)
 
 
 @dataclass
@@ -109,69 +104,6 @@ class _Samples:
         return Message(AUDIENCE_SAMPLES, str(song_partition), value, batch.times_ms[records[-1]], song_partition)
 
 
-class SongPlays:
-    """How often each song was played here, exactly, and what else sampling needs of a song; by number.
-
-    A number holds until the next call of `numbers`. The store is the truth; memory holds what was played lately.
-    """
-
-    def __init__(self, store: Store, song_partitions: int, *, at_most: int = SONGS_AT_MOST) -> None:
-        self._store = store
-        self._song_partitions = song_partitions
-        self._at_most = at_most
-        self.keys: Keys = np.zeros(SMALLEST, np.uint64)
-        self.partitions: Numbers = np.zeros(SMALLEST, np.int64)
-        self._plays: Numbers = np.zeros(SMALLEST, np.int64)
-        self._number_of: dict[str, int] = {}
-        self._names: list[bytes] = []  # in the store
-
-    def numbers(self, song_ids: list[str]) -> Numbers:
-        if len(self._number_of) > self._at_most:
-            self._number_of.clear()
-            self._names.clear()
-        numbers = np.fromiter(map(self._number_of.get, song_ids, repeat(-1)), np.int64, len(song_ids))
-        for n in np.flatnonzero(numbers < 0).tolist():
-            numbers[n] = self._number(song_ids[n])
-        return numbers
-
-    def count(self, songs: Numbers, counts: Flags) -> Numbers:
-        """For each play the how-manieth of its song it is, in order; a play that does not count gets the next one's."""
-        order = np.argsort(songs, kind="stable")
-        counted = np.cumsum(counts[order])
-        starts = np.flatnonzero(np.diff(songs[order], prepend=-1))
-        lengths = np.diff(starts, append=len(songs))
-        of_earlier_songs = np.where(starts > 0, counted[starts - 1], 0)
-        nth = np.empty(len(songs), np.int64)
-        before = self._plays[songs[order]] - np.repeat(of_earlier_songs, lengths)
-        nth[order] = before + counted + ~counts[order]
-        played = songs[order][starts]
-        new: Numbers = counted[starts + lengths - 1] - of_earlier_songs
-        self._plays[played] += new
-        self._put(played[new > 0])
-        return nth
-
-    def _put(self, songs: Numbers) -> None:
-        put, names = self._store.put, self._names
-        values = self._plays[songs].astype("<u8").tobytes()
-        for n, song in enumerate(songs.tolist()):
-            put(names[song], values[8 * n : 8 * n + 8])
-
-    def _number(self, song_id: str) -> int:
-        number = self._number_of.get(song_id)
-        if number is None:
-            number = self._number_of[song_id] = len(self._number_of)
-            key = key_of(song_id)
-            name = SONG_PLAYS + key.to_bytes(8, "little")
-            if number == len(self.keys):
-                self.keys, self.partitions = _doubled(self.keys), _doubled(self.partitions)
-                self._plays = _doubled(self._plays)
-            self.keys[number] = key
-            self.partitions[number] = partition_of(song_id.encode(), self._song_partitions)
-            self._plays[number] = int.from_bytes(self._store.get(name) or b"", "little")
-            self._names.append(name)
-        return number
-
-
 def strengths_of(plays: list[Play], settings: ListeningSettings) -> Times:
     """`listener.strength_of` each play in thousandths; 0 for one that is not effective."""
     listened_ms = _times(map(_LISTENED_MS, plays), len(plays))
@@ -193,10 +125,6 @@ def _by_partition(partitions: Numbers, count: int) -> list[Numbers]:
 
 def _times(values: Iterable[int], count: int) -> Times:
     return np.fromiter(values, np.int64, count)
-
-
-def _doubled(array: NDArray[A]) -> NDArray[A]:
-    return np.concatenate([array, np.zeros_like(array)])
 
 
 _LISTENER_ID, _SONG_ID, _MARKET = attrgetter("listener_id"), attrgetter("song_id"), attrgetter("market")

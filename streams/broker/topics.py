@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streams.broker.security import kafka_python_arguments, reachable_now
-from streams.contracts.topics import DAY_MS, HOUR_MS, READ_FROM_NEIGHBOURS, TOPICS, Shard, Topic
+from streams.contracts.topics import DAY_MS, HOUR_MS, READ_BY_STAGES, TOPICS, Shard, Topic
 from streams.errors import BrokerUnavailable, TopicMismatch
 from streams.settings import KafkaSettings, TopicSettings
 
@@ -28,7 +28,7 @@ class Plan:
 def plans(topics: TopicSettings) -> list[Plan]:
     return [
         *(_plan(topic, topics) for topic in TOPICS.values()),
-        *(_plan_of_dead_letters(topic, topics) for topic in READ_FROM_NEIGHBOURS),
+        *(_plan_of_dead_letters(topic, topics) for topic in READ_BY_STAGES),
     ]
 
 

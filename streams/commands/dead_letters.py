@@ -90,14 +90,14 @@ def _replay(args: argparse.Namespace, settings: "Settings") -> int:
 def _chosen(args: argparse.Namespace, settings: "Settings") -> "Iterator[DeadLetter]":
     from streams.commands.records import read_to_the_end
     from streams.contracts.codec import cause_of, read_dead_letter
-    from streams.contracts.topics import READ_FROM_NEIGHBOURS
+    from streams.contracts.topics import READ_BY_STAGES
     from streams.errors import BadSettings
 
-    known = [topic.name for topic in READ_FROM_NEIGHBOURS]
+    known = [topic.name for topic in READ_BY_STAGES]
     if odd := set(args.topic) - set(known):
         raise BadSettings(f"--topic {odd.pop()}: wanted one of {', '.join(known)}")
     found = 0
-    for topic in READ_FROM_NEIGHBOURS:
+    for topic in READ_BY_STAGES:
         if args.topic and topic.name not in args.topic:
             continue
         for record in read_to_the_end(settings.kafka, settings.topics.prefix + topic.dead_letters):

@@ -79,7 +79,6 @@ class TargetCandidates(msgspec.Struct, frozen=True, gc=False):
     released_ms: EpochMs
     expires_ms: EpochMs
     coverage: Share
-    plays_offset: Count
     listener_ids: tuple[str, ...]
     scores: tuple[float, ...]
     ranks: tuple[int, ...]  # 1 is the best of the release; 0 where there is no rank

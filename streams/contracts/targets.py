@@ -46,8 +46,8 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     not_before_ms: EpochMs
     expires_ms: EpochMs
     coverage: Share
-    plays_offset: Count  # what was known: next offsets of plays (at scoring) and of
-    settings_offset: Count  # listener-settings and listener-erasures (at admission) in the listener's partition
+    plays_offset: Count  # what was known at admission: next offsets of plays, listener-settings
+    settings_offset: Count  # and listener-erasures in the listener's partition
     erasures_offset: Count
 
 

@@ -67,7 +67,7 @@ AUDIENCE_SAMPLES = Topic(
     (AudienceSamples, ListenersForgotten),
     Shard.SONG,
     Wire.MSGPACK,
-    keep_ms=7 * DAY_MS,
+    keep_ms=90 * DAY_MS,  # as plays: a sample has the time of its play, and a history that is read in is old at once
     about="sampled plays with the listener's embedding",
 )
 SONG_CROWDS = Topic(
@@ -142,8 +142,17 @@ TOPICS: dict[str, Topic] = {
     )
 }
 
-# What our neighbours write, and so what may be wrong: only these have dead letters.
 READ_FROM_NEIGHBOURS = (SONG_RELEASES, PLAYS, LISTENER_SETTINGS, LISTENER_ERASURES)
+# What stages read; each has dead letters, for a record of our own can be wrong as well.
+READ_BY_STAGES = (
+    *READ_FROM_NEIGHBOURS,
+    SONG_EMBEDDINGS,
+    AUDIENCE_SAMPLES,
+    AUDIENCE_QUERIES,
+    AUDIENCE_ANSWERS,
+    TARGET_CANDIDATES,
+    TARGET_REACTIONS,
+)
 PUBLISHED_TO_NEIGHBOURS = (PUSH_TARGETS, PUSH_SUPPRESSIONS, RELEASE_OUTCOMES)
 
 

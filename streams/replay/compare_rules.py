@@ -44,14 +44,14 @@ class Rule:
     """A way to choose; the numbers that are None are as configured."""
 
     name: str
-    kind: str  # of cat.RULES, or single_mean, weighted_count, popularity, random
+    kind: str  # of cat.RULES, or blend, single_mean, weighted_count, popularity, random
     sharpness: float | None = None
     crowds: int | None = None
 
 
 def usual_rules(settings: Settings) -> list[Rule]:
     crowds = [Rule(name, name) for name in ("max", "mean", "mass", "quota")]
-    names = ("song", "single_mean", "weighted_count", "popularity", "random")
+    names = ("blend", "song", "single_mean", "weighted_count", "popularity", "random")
     return [Rule("cat", settings.scoring.rule), *crowds, *(Rule(name, name) for name in names)]
 
 
@@ -203,18 +203,27 @@ class Choice:
 
     def chosen(self, rule: Rule, budget: int) -> Ints:
         embeddings = self._trial.audience.embeddings
+        scoring: ScoringSettings = self._trial.settings.scoring
+        sharpness, crowds = rule.sharpness or scoring.sharpness, rule.crowds or self._trial.settings.matching.crowds
+        if rule.kind == "blend" and rule.kind not in cat.RULES:
+            return rivals.best(self._blend(crowds, sharpness), budget)
         if rule.kind not in cat.RULES:
             return rivals.best(self._rival(rule.kind), budget)
-        scoring: ScoringSettings = self._trial.settings.scoring
-        crowds = rule.crowds or self._trial.settings.matching.crowds
         merged = self.merged(crowds)
         centroids, masses = cat.compared_with(rule.kind, merged.centroids, merged.masses, self._embedding)
         cosines = self._cosines.setdefault(crowds if rule.kind != "song" else 0, embeddings @ centroids.T)
-        scores = cat.RULES[rule.kind](cosines, masses, rule.sharpness or scoring.sharpness)
+        scores = cat.RULES[rule.kind](cosines, masses, sharpness)
         if rule.kind != "quota":
             return rivals.best(scores, budget)
         best_first = rivals.best(scores, len(scores))
         return best_first[cat.within_quota(cat.nearest_crowds(cosines[best_first]), masses, budget)]
+
+    def _blend(self, crowds: int, sharpness: float) -> Floats:
+        """The crowds by mass and, with the same weight, the song itself: near both is nearer than near one of them."""
+        merged, embeddings = self.merged(crowds), self._trial.audience.embeddings
+        by_mass = cat.mass_score(embeddings @ merged.centroids.T, merged.masses, sharpness) / np.float32(sharpness)
+        blended: Floats = by_mass + embeddings @ self._embedding
+        return blended
 
     def _rival(self, kind: str) -> npt.NDArray[np.floating[Any]]:
         trial = self._trial

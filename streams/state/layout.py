@@ -9,16 +9,17 @@
     O song_id         outcome
     R source p        highest reaction folded       W song_id        told of: candidate records done
     V song_id         content embedded, and by which artifact
+                                                    M n              effective plays, not yet merged into N
                                                     T                time of the newest play
 
-`listener_key` and `song_key` are the 64-bit keys of `contracts.ids`, little endian; p is a partition in four bytes.
+`listener_key` and `song_key` are the 64-bit keys of `contracts.ids`, little endian; p is a partition in four bytes, as n is a number.
 The offsets of the shard's topics are kept by the store itself, outside these keys.
 """
 
 EMBEDDED, DECIDED, OPEN_QUERY, ANSWER, CROWDS = b"V", b"D", b"Q", b"A", b"C"
 SAMPLES_FOLDED, OUTCOME, REACTIONS_FOLDED = b"H", b"O", b"R"
 LISTENER, SETTINGS, ERASED, SONG_PLAYS, EXPOSURE, WATCHED = b"L", b"S", b"E", b"N", b"X", b"W"
-NEWEST_PLAY = b"T"
+NEWEST_PLAY, RECENT_SONG_PLAYS = b"T", b"M"
 
 
 def named(kind: bytes, name: str) -> bytes:

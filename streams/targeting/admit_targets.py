@@ -15,6 +15,7 @@ from streams.contracts.targets import Arm, Reason, Suppression, Target, TargetRe
 from streams.contracts.topics import (
     LISTENER_ERASURES,
     LISTENER_SETTINGS,
+    PLAYS,
     PUSH_SUPPRESSIONS,
     PUSH_TARGETS,
     TARGET_CANDIDATES,
@@ -36,6 +37,7 @@ class Verdict(NamedTuple):
 
     reason: Reason | None
     not_before_ms: int
+    plays_offset: int
     settings_offset: int
     erasures_offset: int
 
@@ -61,14 +63,16 @@ class AdmitTargets:
 
     def adopt(self, decision: msgspec.Struct) -> None:
         if isinstance(decision, Target):
-            verdict = Verdict(None, decision.not_before_ms, decision.settings_offset, decision.erasures_offset)
-            push = Push(key_of(decision.song_id), decision.decided_ms, decision.not_before_ms, decision.arm)
+            reason, not_before_ms = None, decision.not_before_ms
+            push = Push(key_of(decision.song_id), decision.decided_ms, not_before_ms, decision.arm)
             self._ahead.setdefault(decision.listener_id, []).append(push)
         elif isinstance(decision, Suppression):
-            verdict = Verdict(decision.reason, 0, decision.settings_offset, decision.erasures_offset)
+            reason, not_before_ms = decision.reason, 0
         else:
             return
-        self._adopted[decision.query_id, decision.decided_ms, decision.target_id] = verdict
+        self._adopted[decision.query_id, decision.decided_ms, decision.target_id] = Verdict(
+            reason, not_before_ms, decision.plays_offset, decision.settings_offset, decision.erasures_offset
+        )
 
     def handle(self, batch: Batch[TargetCandidates]) -> list[Message | DeadLetter]:
         messages: list[Message | DeadLetter] = []
@@ -82,7 +86,7 @@ class AdmitTargets:
         song_id, decided_ms = candidates.song_id, candidates.decided_ms
         song_key = key_of(song_id)
         offsets = self.store.offsets()
-        known = offsets.get(LISTENER_SETTINGS.name, 0), offsets.get(LISTENER_ERASURES.name, 0)
+        known = [offsets.get(topic.name, 0) for topic in (PLAYS, LISTENER_SETTINGS, LISTENER_ERASURES)]
         have_heard = self.have_heard(song_id, candidates.listener_ids)
         messages: list[Message] = []
         reached: dict[str, int] = {}
@@ -92,9 +96,8 @@ class AdmitTargets:
             due = due_ms(max(decided_ms, candidates.released_ms), listener.settings, self.settings)
             verdict = self._adopted.pop((candidates.query_id, decided_ms, target_id), None)
             if verdict is None:
-                verdict = Verdict(
-                    self._reason(candidates, song_key, self._and_ahead(listener_id, listener), due), due, *known
-                )
+                reason = self._reason(candidates, song_key, self._and_ahead(listener_id, listener), due)
+                verdict = Verdict(reason, due, *known)
             elif verdict.reason is None:
                 due = verdict.not_before_ms
             if verdict.reason is None or (
@@ -144,7 +147,8 @@ class AdmitTargets:
 def _message(
     candidates: TargetCandidates, n: int, target_id: str, arm: Arm, verdict: Verdict, partition: int
 ) -> Message:
-    listener_id, (reason, not_before_ms, settings_offset, erasures_offset) = candidates.listener_ids[n], verdict
+    listener_id = candidates.listener_ids[n]
+    reason, not_before_ms, plays_offset, settings_offset, erasures_offset = verdict
     if reason is None:
         target = Target(
             target_id=target_id,
@@ -163,7 +167,7 @@ def _message(
             not_before_ms=not_before_ms,
             expires_ms=candidates.expires_ms,
             coverage=candidates.coverage,
-            plays_offset=candidates.plays_offset,
+            plays_offset=plays_offset,
             settings_offset=settings_offset,
             erasures_offset=erasures_offset,
         )
@@ -185,7 +189,7 @@ def _message(
         decided_ms=candidates.decided_ms,
         expires_ms=candidates.expires_ms,
         coverage=candidates.coverage,
-        plays_offset=candidates.plays_offset,
+        plays_offset=plays_offset,
         settings_offset=settings_offset,
         erasures_offset=erasures_offset,
     )

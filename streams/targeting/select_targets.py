@@ -131,7 +131,7 @@ class SelectTargets:
                 Message(
                     TARGET_CANDIDATES,
                     query.song_id,
-                    _slice(query, decision, who, rows[start : start + size], answers[partition].plays_offset),
+                    _slice(query, decision, who, rows[start : start + size]),
                     query.decided_ms,
                     partition,
                 )
@@ -164,7 +164,7 @@ class SelectTargets:
 
 
 def _slice(
-    query: AudienceQuery, decision: TargetsSelected, who: Chosen, rows: NDArray[np.int64], plays_offset: int
+    query: AudienceQuery, decision: TargetsSelected, who: Chosen, rows: NDArray[np.int64]
 ) -> TargetCandidates:
     return TargetCandidates(
         query_id=query.query_id,
@@ -176,7 +176,6 @@ def _slice(
         released_ms=query.released_ms,
         expires_ms=query.expires_ms,
         coverage=decision.coverage,
-        plays_offset=plays_offset,
         listener_ids=tuple(who.listener_ids[rows].tolist()),
         scores=tuple(who.scores[rows].tolist()),
         ranks=tuple(who.ranks[rows].tolist()),

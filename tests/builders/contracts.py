@@ -168,7 +168,6 @@ def chosen(*listeners: str, song: str = "new", at: int = NOW, **more: Any) -> Ta
         "expires_ms": at + 3 * DAY_MS,
         "released_ms": at,
         "coverage": 1.0,
-        "plays_offset": 5,
         "scores": tuple(1 - n / 100 for n in range(len(listeners))),
         "ranks": tuple(range(1, len(listeners) + 1)),
         "crowds": (0,) * len(listeners),

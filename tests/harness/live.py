@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import CoordinatorNotAvailableError
+from kafka.errors import CoordinatorNotAvailableError, NotCoordinatorError
 
 from streams.broker.security import kafka_python_arguments
 from streams.config import load_settings
@@ -169,13 +169,13 @@ class Live:
             lag = 0
             for side, names in STAGE_INPUTS.items():
                 group = f"{self.topics.prefix}bcl-{side}"
-                committed = _committed(admin, group)
+                done = committed(admin, group)
                 count = self.topics.song_partitions if side == "songs" else self.topics.listener_partitions
                 partitions = [
                     TopicPartition(self.topics.prefix + name, number) for name in names for number in range(count)
                 ]
                 ends = consumer.end_offsets(partitions)
-                lag += sum(ends[at] - committed.get((at.topic, at.partition), 0) for at in partitions)
+                lag += sum(ends[at] - done.get((at.topic, at.partition), 0) for at in partitions)
             return lag
         finally:
             consumer.close()
@@ -213,10 +213,10 @@ class Live:
         )
 
 
-def _committed(admin: KafkaAdminClient, group: str) -> dict[tuple[str, int], int]:
+def committed(admin: KafkaAdminClient, group: str) -> dict[tuple[str, int], int]:
     try:
         found = admin.list_group_offsets({group: None})
-    except CoordinatorNotAvailableError:  # nobody has used a group yet
+    except (CoordinatorNotAvailableError, NotCoordinatorError):  # nobody has used a group yet, or it is being elected
         return {}
     return {(at.topic, at.partition): meta.offset for at, meta in found[group].items()}
 

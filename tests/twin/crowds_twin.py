@@ -5,9 +5,9 @@ Plain Python, one sample after the other, written from the rules in words; it sh
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from math import exp, inf, log, sqrt
+from math import exp, inf, isclose, log, sqrt
 
 from streams.contracts.crowds import AudienceSamples, ListenersForgotten
 from streams.contracts.ids import seed_of
@@ -47,9 +47,15 @@ class Crowds:
 
 
 def fold(
-    records: Iterable[tuple[int, AudienceSamples | ListenersForgotten]], settings: CrowdSettings, artifact: str
+    records: Iterable[tuple[int, AudienceSamples | ListenersForgotten]],
+    settings: CrowdSettings,
+    artifact: str,
+    only: Collection[str] | None = None,
 ) -> Crowds:
-    """`records`: time of the record and its value, in the order of one partition of audience-samples."""
+    """`records`: time of the record and its value, in the order of one partition of audience-samples.
+
+    `only`: the songs to look at; they do not depend on each other.
+    """
     crowds, highest = Crowds(), dict[int, int]()
     for time_ms, value in records:
         if isinstance(value, ListenersForgotten):
@@ -67,7 +73,7 @@ def fold(
             if offset <= before:
                 continue
             highest[value.listener_partition] = max(offset, highest.get(value.listener_partition, -1))
-            if value.artifact != artifact:
+            if value.artifact != artifact or (only is not None and value.song_ids[n] not in only):
                 continue
             song = crowds.songs.setdefault(value.song_ids[n], Song())
             embedding = list(numbers[n * dimension : (n + 1) * dimension])
@@ -78,6 +84,25 @@ def fold(
                 song.published = song.samples
                 crowds.published.append(_published(value.song_ids[n], time_ms, song))
     return crowds
+
+
+def difference(found: Song, wanted: Song) -> str | None:
+    """In words; None: they agree."""
+    for name in ("samples", "published", "at_ms"):
+        if getattr(found, name) != getattr(wanted, name):
+            return f"{name} is {getattr(found, name)}, wanted {getattr(wanted, name)}"
+    if found.listeners.keys() != wanted.listeners.keys():
+        return f"listeners differ by {sorted(found.listeners.keys() ^ wanted.listeners.keys())[:5]}"
+    if any(not isclose(found.listeners[key], draw, rel_tol=1e-12) for key, draw in wanted.listeners.items()):
+        return "draws of listeners differ"
+    if len(found.crowds) != len(wanted.crowds):
+        return f"{len(found.crowds)} crowds, wanted {len(wanted.crowds)}"
+    for crowd, other in zip(found.crowds, wanted.crowds, strict=True):
+        if not isclose(crowd.mass, other.mass, rel_tol=1e-9):
+            return f"mass is {crowd.mass}, wanted {other.mass}"
+        if max(abs(x - y) for x, y in zip(crowd.mean, other.mean, strict=True)) > 1e-6:
+            return "means differ by more than 1e-6"
+    return None
 
 
 def unpacked(packed: bytes) -> Song:

@@ -1,122 +1,215 @@
-"""The batch twin of admission: who is told of what, from the candidates and from what each decision says it knew.
+"""The batch twin of targeting: who is chosen from given answers, and who of them is told, by the words of the rules.
 
-Shares no rules with the stages; it goes through each partition's log once, in order.
+Shares only contracts, ids and settings with the stages.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
+from datetime import datetime, timedelta
+from struct import iter_unpack
 from zoneinfo import ZoneInfo
 
+import numpy as np
+
+from streams.contracts.ids import key_of, unit_draw
 from streams.contracts.listeners import ListenerSettings
-from streams.contracts.queries import TargetCandidates
+from streams.contracts.plays import Play
+from streams.contracts.queries import AudienceAnswer, AudienceQuery, Candidates, TargetCandidates
 from streams.contracts.targets import Suppression, Target
-from streams.settings import AdmissionSettings
+from streams.settings import AdmissionSettings, ListeningSettings, SelectionSettings
+from tests.twin.listeners_twin import ring_of
 
 HOUR_MS = 3_600_000
+ARMS = ("target", "exploration", "hold-out")
 
 Decision = Target | Suppression
 
 
+# -- selection
+
+
+@dataclass(frozen=True, order=True)
+class Choice:
+    """Sorts best first, ties by id."""
+
+    minus_score: float
+    listener_id: str
+    partition: int
+    crowd: int
+    rank: int = 0
+    arm: str = ""
+    propensity: float = 1.0
+
+
+def chosen(query: AudienceQuery, answers: Sequence[AudienceAnswer], settings: SelectionSettings) -> list[Choice]:
+    """Targets best first, then exploration, then the hold-out: as candidates travel."""
+    best = sorted(one for answer in answers for one in _choices(answer.best, answer.listener_partition))
+    slots = _slots(int(query.budget * settings.exploration_share), answers)
+    most = query.budget - sum(slots)
+    told = [_as(choice, "target", rank=n) for n, choice in enumerate(best[:most], 1)]
+    explored = []
+    for slot, answer in zip(slots, answers, strict=True):
+        drawn = _choices(answer.explored, answer.listener_partition)
+        drawn.sort(key=lambda one: unit_draw("explored", query.query_id, one.listener_id))
+        explored += [_as(one, "exploration", chance=slot / _pool(answer)) for one in drawn[:slot]]
+    last = told[-1].minus_score if most and len(told) == most else np.inf if most else -np.inf
+    held_out = sorted(one for answer in answers for one in _choices(answer.held_out, answer.listener_partition))
+    return [*told, *sorted(explored), *(_as(one, "hold-out") for one in held_out if one.minus_score <= last)]
+
+
+def _choices(column: Candidates, partition: int) -> list[Choice]:
+    scores = np.frombuffer(column.scores, "<f4").tolist()
+    return [
+        Choice(-score, name, partition, crowd)
+        for name, score, crowd in zip(column.listener_ids, scores, column.crowds, strict=True)
+    ]
+
+
+def _as(one: Choice, arm: str, *, rank: int = 0, chance: float = 1.0) -> Choice:
+    return Choice(one.minus_score, one.listener_id, one.partition, one.crowd, rank, arm, chance)
+
+
+def _pool(answer: AudienceAnswer) -> int:
+    return max(0, answer.eligible - len(answer.best))
+
+
+def _slots(wanted: int, answers: Sequence[AudienceAnswer]) -> list[int]:
+    """In proportion to the pools, largest remainders first; never more than were drawn."""
+    pools = [_pool(answer) for answer in answers]
+    if not sum(pools):
+        return [0] * len(pools)
+    shares = [divmod(wanted * pool, sum(pools)) for pool in pools]
+    left = wanted - sum(whole for whole, _ in shares)
+    first = sorted(range(len(pools)), key=lambda n: (-shares[n][1], n))[:left]
+    return [
+        min(whole + (n in first), len(answers[n].explored.listener_ids), pools[n])
+        for n, (whole, _) in enumerate(shares)
+    ]
+
+
+# -- admission
+
+
 @dataclass
 class Known:
-    """What one listener partition's log says up to some offsets."""
+    """What one listener partition's log says of each listener, up to some offsets."""
 
-    settings: Sequence[tuple[int, str, ListenerSettings | None]]  # (offset, listener, settings)
-    erasures: Sequence[tuple[int, str, int]]  # (offset, listener, when)
-    heard: Mapping[tuple[str, str], int]  # (listener, song) -> offset of the first effective play
-
-    def settings_of(self, listener: str, before: int) -> ListenerSettings | None:
-        newest: ListenerSettings | None = None
-        for offset, who, said in self.settings:
-            if who == listener and offset < before:
-                newest = said if said is None or newest is None or said.changed_ms >= newest.changed_ms else newest
-        return newest
+    settings: Mapping[str, Sequence[tuple[int, ListenerSettings | None]]]
+    erasures: Mapping[str, Sequence[tuple[int, int]]]  # offset, when
+    plays: Mapping[str, Sequence[tuple[int, Play]]]
 
     def erased_ms(self, listener: str, before: int) -> int | None:
-        times = [at for offset, who, at in self.erasures if who == listener and offset < before]
-        return max(times, default=None)
+        return max((at for offset, at in self.erasures.get(listener, ()) if offset < before), default=None)
+
+    def settings_of(self, listener: str, before: int, erased_ms: int | None) -> ListenerSettings | None:
+        """The newest that was said, after the last withdrawal of settings; of what precedes an erasure nothing."""
+        newest: ListenerSettings | None = None
+        for offset, said in self.settings.get(listener, ()):
+            if offset < before and (said is None or newest is None or said.changed_ms >= newest.changed_ms):
+                newest = said
+        return newest if newest is None or erased_ms is None or newest.changed_ms > erased_ms else None
+
+    def has_heard(self, listener: str, song: str, before: int, erased_ms: int | None, keep: ListeningSettings) -> bool:
+        plays = [play for offset, play in self.plays.get(listener, ()) if offset < before]
+        if not any(play.song_id == song for play in plays):
+            return False
+        return key_of(song) in {key for _, key in ring_of(plays, erased_ms or 0, keep)}
+
+
+@dataclass(frozen=True)
+class Push:
+    song_id: str
+    decided_ms: int
+    due_ms: int
+    arm: str
+    erasures_offset: int  # known when it was decided
 
 
 @dataclass
-class TwinExposure:
-    due_ms: dict[str, list[int]] = field(default_factory=dict)
-    songs: dict[str, set[str]] = field(default_factory=dict)
+class Exposures:
+    """Of all listeners of a partition: what they were told, or would have been."""
 
-    def add(self, listener: str, song: str, due: int) -> None:
-        self.due_ms.setdefault(listener, []).append(due)
-        self.songs.setdefault(listener, set()).add(song)
+    known: Known
+    pushes: dict[str, list[Push]] = field(default_factory=dict)
+
+    def of(self, listener: str, erasures_offset: int) -> list[Push]:
+        """What is remembered: nothing from before an erasure."""
+        erased = [offset for offset, _ in self.known.erasures.get(listener, ()) if offset < erasures_offset]
+        return [push for push in self.pushes.get(listener, ()) if not any(push.erasures_offset <= at for at in erased)]
+
+    def add(self, listener: str, push: Push) -> None:
+        self.pushes.setdefault(listener, []).append(push)
 
 
 def held_out(listener: str, settings: AdmissionSettings) -> bool:
-    digest = blake2b("\x1f".join(("hold-out", settings.hold_out_salt, listener)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") / 2**64 < settings.hold_out_share
+    return unit_draw("hold-out", settings.hold_out_salt, listener) < settings.hold_out_share
 
 
-def twin_reason(
+def judged(
     song: str,
     listener: str,
     candidates: TargetCandidates,
-    known: Known,
     decision: Decision,
-    exposure: TwinExposure,
+    exposures: Exposures,
     settings: AdmissionSettings,
+    listening: ListeningSettings,
     *,
     ask_hold_out: bool = True,
 ) -> tuple[str | None, int]:
-    """The reason by the README's list, and the moment at which the push would be due."""
-    own = known.settings_of(listener, decision.settings_offset)
+    """The reason not to tell this listener, knowing what the decision knew; and when the push would be due."""
+    known = exposures.known
     erased = known.erased_ms(listener, decision.erasures_offset)
-    zone = own.time_zone if own is not None and own.time_zone else None
-    if zone is None and settings.unknown_zone != "suppress":
-        zone = settings.unknown_zone
+    own = known.settings_of(listener, decision.settings_offset, erased)
+    zone = own.time_zone if own and own.time_zone else settings.unknown_zone
     start, end = settings.quiet_from_minute, settings.quiet_to_minute
-    if own is not None and own.quiet_hours is not None:
+    if own and own.quiet_hours:
         start, end = own.quiet_hours.from_minute, own.quiet_hours.to_minute
-    due = _after_quiet(max(candidates.decided_ms, candidates.released_ms), zone, start, end)
-    if erased is not None and not (own is not None and own.consent and own.changed_ms > erased):
+    due = max(candidates.decided_ms, candidates.released_ms)
+    if zone != "suppress":
+        due = _after_quiet(due, ZoneInfo(zone), start, end)
+    pushes = exposures.of(listener, decision.erasures_offset)
+    times = [push.due_ms for push in pushes]
+    if erased is not None and not (own and own.consent and own.changed_ms > erased):
         return "erased", due
-    if not (own.consent if own is not None else settings.consent_by_default):
+    if not (own.consent if own else settings.consent_by_default):
         return "no-consent", due
     if ask_hold_out and held_out(listener, settings):
         return "held-out", due
-    if song in exposure.songs.get(listener, ()):
+    if song in {push.song_id for push in pushes}:
         return "already-pushed", due
-    if known.heard.get((listener, song), 1 << 62) < decision.plays_offset:
+    if known.has_heard(listener, song, decision.plays_offset, erased, listening):
         return "already-heard", due
-    times = exposure.due_ms.get(listener, [])
     if any(abs(due - at) < settings.cooldown_h * HOUR_MS for at in times):
         return "cooling-down", due
-    if _crowded(times, due, settings.rolling_h * HOUR_MS) > settings.rolling_cap:
+    if most_within([*times, due], settings.rolling_h * HOUR_MS, around=due) > settings.rolling_cap:
         return "rolling-cap", due
-    if zone is not None:
+    if zone != "suppress":
         day = datetime.fromtimestamp(due / 1000, ZoneInfo(zone)).date()
-        same = [at for at in times if datetime.fromtimestamp(at / 1000, ZoneInfo(zone)).date() == day]
-        if len(same) >= settings.day_cap:
+        if sum(datetime.fromtimestamp(at / 1000, ZoneInfo(zone)).date() == day for at in times) >= settings.day_cap:
             return "day-cap", due
     else:
         return "unknown-zone", due
-    if due >= candidates.expires_ms:
-        return "expired", due
-    return None, due
+    return ("expired", due) if due >= candidates.expires_ms else (None, due)
 
 
-def _crowded(times: Sequence[int], due: int, window: float) -> int:
-    """The most pushes in any window that holds this one."""
-    starts = [at for at in (*times, due) if due - window < at <= due]
-    return max(sum(1 for at in (*times, due) if start <= at < start + window) for start in starts)
+def most_within(times: Iterable[int], window_ms: float, around: int) -> int:
+    """The most of these in any window that holds `around`."""
+    every = list(times)
+    starts = [at for at in every if around - window_ms < at <= around]
+    return max(sum(start <= at < start + window_ms for at in every) for start in starts)
 
 
-def _after_quiet(at_ms: int, zone: str | None, start: int, end: int) -> int:
-    if zone is None or start == end:
-        return at_ms
-    at = datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone))
+def _after_quiet(at_ms: int, zone: ZoneInfo, start: int, end: int) -> int:
+    at = datetime.fromtimestamp(at_ms / 1000, zone)
     minute = at.hour * 60 + at.minute
-    quiet = start <= minute < end if start < end else minute >= start or minute < end
-    if not quiet:
+    is_quiet = start <= minute < end if start <= end else minute >= start or minute < end
+    if not is_quiet:
         return at_ms
-    local = at.replace(hour=end // 60, minute=end % 60, second=0, microsecond=0)
-    if minute >= end:
-        local = (local + timedelta(days=1)).replace(hour=end // 60, minute=end % 60)
-    return round(local.astimezone(UTC).timestamp() * 1000)
+    ends = at.replace(hour=end // 60, minute=end % 60, second=0, microsecond=0)
+    return round((ends if minute < end else ends + timedelta(days=1)).timestamp() * 1000)
+
+
+def unpacked_exposure(raw: bytes) -> list[tuple[int, int, int, str, bool]]:
+    """As the store has it: song key, decided_ms, due_ms, arm, whether the song was played since."""
+    assert raw[0] == 1
+    return [(*times, ARMS[marks & 3], bool(marks & 4)) for *times, marks in iter_unpack("<QqqB", raw[1:])]

@@ -208,6 +208,13 @@ def test_a_market_is_that_of_the_newest_play_that_tells_one():
     assert one.audience.is_in(("fr", "de")).tolist() == [False]  # too long ago
 
 
+def test_of_two_markets_at_the_same_time_the_later_in_the_alphabet_counts():
+    for told in (("de", "fr"), ("fr", "de")):
+        one = shard()
+        one.hear(*(play(f"s{n}", market=market) for n, market in enumerate(told)))
+        assert one.audience.is_in(("fr",)).tolist() == [True]
+
+
 def test_who_has_heard_a_song_is_known_whether_the_song_is_or_not():
     one = shard()
     one.hear(play("s1", by="ann"), play("x", by="bob"), play("s2", by="eve"))

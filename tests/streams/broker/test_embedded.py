@@ -158,8 +158,9 @@ def test_an_old_java_home_is_passed_over(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.fixture
-def parent() -> Iterator["subprocess.Popen[str]"]:
+def parent(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """A process with a cluster; says Java's process id and the data folder."""
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # where nobody may be left to remove the folder
     program = """
         import time
         from streams.broker.embedded import EmbeddedKafka
@@ -167,7 +168,8 @@ def parent() -> Iterator["subprocess.Popen[str]"]:
             print(cluster.pids[1], cluster.folder, flush=True)
             time.sleep(600)
     """
-    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True) as one:
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as one:
         yield one
         one.send_signal(signal.SIGTERM)
 

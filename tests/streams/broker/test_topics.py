@@ -12,23 +12,25 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from streams.broker.security import kafka_python_arguments
 from streams.broker.topics import check, create, drop, plans
-from streams.contracts.topics import PLAYS, READ_FROM_NEIGHBOURS, SONG_EMBEDDINGS, TOPICS, Shard
+from streams.contracts.topics import PLAYS, READ_BY_STAGES, SONG_EMBEDDINGS, TOPICS, Shard
 from streams.errors import BrokerUnavailable, TopicMismatch
 from streams.settings import KafkaSettings, TopicSettings
+from streams.wiring import AGENTS_OF
 from tests.builders import kafka
 from tests.builders.kafka import topic_settings
 
 
-def test_every_topic_is_planned_and_each_that_neighbours_write_has_dead_letters() -> None:
+def test_every_topic_is_planned_and_each_that_a_stage_reads_has_dead_letters() -> None:
+    assert set(READ_BY_STAGES) == {topic for agents in AGENTS_OF.values() for topic in agents}
     planned = {plan.name for plan in plans(topic_settings())}
-    assert planned == set(TOPICS) | {topic.dead_letters for topic in READ_FROM_NEIGHBOURS}
+    assert planned == set(TOPICS) | {topic.dead_letters for topic in READ_BY_STAGES}
 
 
 def test_topics_of_one_side_have_equal_partition_counts_and_dead_letters_have_one() -> None:
     counts = {plan.name: plan.partitions for plan in plans(topic_settings(listener_partitions=8, song_partitions=3))}
     assert {counts[t.name] for t in TOPICS.values() if t.shard is Shard.LISTENER} == {8}
     assert {counts[t.name] for t in TOPICS.values() if t.shard is Shard.SONG} == {3}
-    assert {counts[t.dead_letters] for t in READ_FROM_NEIGHBOURS} == {1}
+    assert {counts[t.dead_letters] for t in READ_BY_STAGES} == {1}
 
 
 def test_views_are_compacted_and_plays_are_kept_for_their_time() -> None:

@@ -17,6 +17,7 @@ from streams.contracts.topics import (
     HOUR_MS,
     LISTENER_ERASURES,
     LISTENER_SETTINGS,
+    PLAYS,
     PUSH_SUPPRESSIONS,
     PUSH_TARGETS,
     TARGET_CANDIDATES,
@@ -55,8 +56,8 @@ def exposed(by: Worker, listener_id: str) -> list[tuple[int, Arm]]:
 
 def test_a_candidate_becomes_a_target_that_says_why_and_what_was_known():
     by = worker()
-    by.store.commit({LISTENER_SETTINGS.name: 30, LISTENER_ERASURES.name: 10})
-    slice_ = chosen("ann", scores=(0.75,), ranks=(3,), crowds=(2,), coverage=0.5, plays_offset=50)
+    by.store.commit({PLAYS.name: 50, LISTENER_SETTINGS.name: 30, LISTENER_ERASURES.name: 10})
+    slice_ = chosen("ann", scores=(0.75,), ranks=(3,), crowds=(2,), coverage=0.5)
 
     [message, _] = by.deliver(records(slice_, partition=4))
 
@@ -86,6 +87,7 @@ def test_a_candidate_becomes_a_target_that_says_why_and_what_was_known():
 
 def test_a_suppression_says_the_same_and_its_reason():
     by = worker(heard=frozenset({("new", "bob")}))
+    by.store.commit({PLAYS.name: 90})
 
     target, suppression, _ = (message.value for message in by.deliver(records(chosen("ann", "bob"))))
 
@@ -93,6 +95,7 @@ def test_a_suppression_says_the_same_and_its_reason():
     same = set(Suppression.__struct_fields__) - {"reason", "target_id", "listener_id", "score", "rank"}
     assert {name: getattr(suppression, name) for name in same} == {name: getattr(target, name) for name in same}
     assert suppression.target_id == target_id_of("new", "bob")
+    assert target.plays_offset == suppression.plays_offset == 90
 
 
 def test_a_candidate_record_is_counted_by_arm():
@@ -255,13 +258,14 @@ def with_wishes(by: Worker) -> Worker:
     return by
 
 
-EXPECTED = as_bytes(with_wishes(worker(TIGHT)).deliver(stream()))
+HEARD = frozenset({("s1", "l2"), ("s3", "l0")})
+EXPECTED = as_bytes(with_wishes(worker(TIGHT, HEARD)).deliver(stream()))
 
 
 @given(st.lists(st.integers(1, 9)))
 @settings(max_examples=25)
 def test_what_is_published_does_not_depend_on_where_batches_are_cut(ends):
-    assert as_bytes(with_wishes(worker(TIGHT)).deliver_all(cut(stream(), *ends))) == EXPECTED
+    assert as_bytes(with_wishes(worker(TIGHT, HEARD)).deliver_all(cut(stream(), *ends))) == EXPECTED
 
 
 @given(
@@ -272,7 +276,7 @@ def test_what_is_published_does_not_depend_on_where_batches_are_cut(ends):
 @settings(max_examples=60)
 def test_a_crash_may_repeat_a_message_but_neither_loses_nor_changes_one(ends, crashes, settings_change):
     """Also where settings change between the crash and the second delivery: what is published stands."""
-    by = with_wishes(worker(TIGHT))
+    by = with_wishes(worker(TIGHT, HEARD))
     for n, part in enumerate(cut(stream(), *ends)):
         for _, crash in [one for one in crashes if one[0] == n and one[1] is not Crash.AFTER_COMMIT]:
             messages = by.stage.handle(part)
@@ -303,7 +307,7 @@ def test_a_crash_may_repeat_a_message_but_neither_loses_nor_changes_one(ends, cr
 
 
 def test_exposure_after_a_crash_is_the_one_without():
-    crashed, whole = with_wishes(worker(TIGHT)), with_wishes(worker(TIGHT))
+    crashed, whole = with_wishes(worker(TIGHT, HEARD)), with_wishes(worker(TIGHT, HEARD))
     for part in cut(stream(), 2, 3, 7):
         crashed.deliver(part, Crash.BEFORE_COMMIT)
     whole.deliver(stream())
@@ -353,7 +357,7 @@ def test_a_target_that_is_already_out_counts_against_one_that_was_not_published_
 
 
 def test_nothing_is_kept_of_adopted_decisions_that_are_carried_out():
-    by = with_wishes(worker(TIGHT))
+    by = with_wishes(worker(TIGHT, HEARD))
     by.published += by.stage.handle(stream())
     by.restart()
     by.deliver(stream())

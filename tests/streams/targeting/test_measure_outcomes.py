@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from streams.audience.wishes import put_settings
 from streams.contracts.messages import Batch, Message
 from streams.contracts.plays import Play
 from streams.contracts.targets import TargetReactions
@@ -25,8 +26,6 @@ def noticing(store: MemoryStore) -> NoticeReactions:
 
 def told(*slices, wishes=(), limits=None) -> MemoryStore:
     """A store after these were admitted."""
-    from streams.audience.wishes import put_settings
-
     by = Worker(admitting(limits or admission()))
     for one in wishes:
         put_settings(by.store, one)

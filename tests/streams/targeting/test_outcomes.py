@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,8 +57,6 @@ def test_a_count_that_a_crash_left_short_gives_a_finite_interval():
 
 def test_the_interval_holds_the_truth_nineteen_times_out_of_twenty():
     """2,000 trials at p = .06 and .03: a standard deviation of the coverage is 0.5 %."""
-    import numpy as np
-
     draw = np.random.default_rng(11)
     plays, held_out_plays = draw.binomial(2_000, 0.06, 2_000), draw.binomial(1_000, 0.03, 2_000)
     lifts = [

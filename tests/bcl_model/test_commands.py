@@ -1,0 +1,95 @@
+"""`bcl train` and `bcl model` as a user meets them."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bcl_model.inference import SongEncoder
+from streams.cli import main
+from tests.builders.songs import world
+
+FIELDS = """
+[items]
+song = "song"
+[interactions]
+listener = "listener"
+song = "song"
+[fields.language]
+kind = "token"
+[fields.genre]
+kind = "token"
+[fields.tempo]
+kind = "number"
+[fields.moods]
+kind = "tokens"
+[fields.audio]
+kind = "vector"
+width = 6
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    contents, plays = world()
+    items = [
+        {
+            "song": f"s{n}",
+            **one.attributes,
+            "audio": list(one.vectors["audio"]),
+        }
+        for n, one in enumerate(contents)
+    ]
+    pq.write_table(pa.Table.from_pylist(items), tmp_path / "items.parquet")
+    pq.write_table(
+        pa.table({"listener": plays.listeners, "song": [f"s{song}" for song in plays.songs]}),
+        tmp_path / "interactions.parquet",
+    )
+    (tmp_path / "fields.toml").write_text(FIELDS)
+    return tmp_path
+
+
+def test_a_model_is_trained_promoted_and_rolled_back(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    names = []
+    quick = "pairs_per_step = 128\nthreads = 1\n"
+    (tmp_path / "bpr.toml").write_text(f"[run]\n{quick}")
+    (tmp_path / "bcl.toml").write_text(f"[contrast]\nweight = 0.1\nsongs = 64\n[run]\n{quick}")
+    for model in (tmp_path / "bpr.toml", tmp_path / "bcl.toml"):
+        done = main(f"train --data {data} --model {model} --out {models} --steps 20 --seed 3 --promote --json".split())
+        told = json.loads(capsys.readouterr().out)
+        assert done == 0 and told["in_use"] and told["songs"] == 300
+        names.append(told["artifact"])
+    assert SongEncoder.load(models).artifact == names[1]
+
+    assert main(["model", "rollback", "--models", str(models)]) == 0
+    capsys.readouterr()
+    assert main(["model", "list", "--models", str(models)]) == 0
+    assert f"* {names[0]}" in capsys.readouterr().out
+    assert SongEncoder.load(models).artifact == names[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("train --data nowhere --model bpr", 2, "there is no nowhere"),
+        ("train --data {data} --model nothing", 2, "there are no model settings at"),
+        ("model promote", 2, "promote needs the name"),
+        ("model promote bcl-000000000000 --models {data}", 1, "is no artifact"),
+        ("model rollback --models {data}", 1, "nothing to roll back to"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_an_exit_code(
+    data: Path, words: str, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.format(data=data).split()) == code
+    assert said in capsys.readouterr().err
+
+
+def test_a_folder_without_artifacts_says_how_to_make_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "list", "--models", str(tmp_path)]) == 0
+    assert "bcl train" in capsys.readouterr().out

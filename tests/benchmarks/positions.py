@@ -1,0 +1,79 @@
+"""How far a consumer group has come, asked of Kafka while it works: the log's own word, the same for every subject."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
+
+from streams.broker.security import kafka_python_arguments
+from streams.settings import KafkaSettings
+
+ASKED_EVERY_S = 0.1
+BEGIN, END = 0.2, 0.95  # of the time from the first commit to the last: what lies between is measured
+
+Offsets = Mapping[tuple[str, int], int]  # topic, partition
+
+
+@dataclass
+class Progress:
+    """(seconds, records): one for each moment at which the group had committed more than before."""
+
+    points: list[tuple[float, int]] = field(default_factory=list)
+
+    def rate(self) -> float:
+        """Records per second over the steady middle."""
+        first, last = self.points[0][0], self.points[-1][0]
+        begin, end = first + BEGIN * (last - first), first + END * (last - first)
+        middle = [point for point in self.points if begin <= point[0] <= end]
+        (begin, n), (end, m) = (middle[0], middle[-1]) if len(middle) > 1 else (self.points[0], self.points[-1])
+        return (m - n) / (end - begin) if end > begin else 0.0
+
+
+def ends_of(kafka: KafkaSettings, topic: str, partitions: int) -> Offsets:
+    with closing(KafkaConsumer(**kafka_python_arguments(kafka), enable_auto_commit=False)) as consumer:
+        ends = consumer.end_offsets([TopicPartition(topic, number) for number in range(partitions)])
+    return {(at.topic, at.partition): end for at, end in ends.items()}
+
+
+class Group:
+    """What a consumer group has committed of some partitions; 0 where nothing."""
+
+    def __init__(self, kafka: KafkaSettings, name: str, partitions: Iterable[tuple[str, int]]) -> None:
+        self.name, self._kafka, self._partitions = name, kafka, list(partitions)
+        self._admin = KafkaAdminClient(**kafka_python_arguments(kafka))
+
+    def committed(self) -> Offsets:
+        for _ in range(100):
+            try:
+                found = self._admin.list_group_offsets({self.name: None})[self.name]
+                by = {(at.topic, at.partition): meta.offset for at, meta in found.items()}
+                return {at: by.get(at, 0) for at in self._partitions}
+            except (NotCoordinatorError, CoordinatorNotAvailableError, CoordinatorLoadInProgressError):
+                time.sleep(0.1)  # a broker that has just started is still reading its groups
+                self._admin.close()
+                self._admin = KafkaAdminClient(**kafka_python_arguments(self._kafka))
+        raise AssertionError(f"Kafka does not say what group {self.name} has committed")
+
+    def close(self) -> None:
+        self._admin.close()
+
+
+def watch(
+    group: Group, begins: Offsets, ends: Offsets, *, for_s: float, start_within_s: float, is_alive: Callable[[], bool]
+) -> Progress:
+    """Until the group has committed all, or for `for_s` after the first commit beyond where it began."""
+    progress, started_s = Progress(), time.perf_counter()
+    before, total = sum(begins.values()), sum(ends.values())
+    while is_alive():
+        done, now_s = sum(group.committed().values()), time.perf_counter()
+        if done > (progress.points[-1][1] if progress.points else before):
+            progress.points.append((now_s, done))
+        if done >= total or (progress.points and now_s - progress.points[0][0] > for_s):
+            return progress
+        if not progress.points and now_s - started_s > start_within_s:
+            raise AssertionError(f"group {group.name} has committed nothing within {start_within_s:.0f} s")
+        time.sleep(ASKED_EVERY_S)
+    raise AssertionError(f"the consumer of group {group.name} ended by itself")
