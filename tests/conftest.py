@@ -4,13 +4,16 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from streams.broker.embedded import EmbeddedKafka
 from streams.broker.topics import create, drop
 from streams.settings import KafkaSettings, TopicSettings
+from streams.world.world import World
 from tests.builders.kafka import kafka_settings, topic_settings
+from tests.harness.scene import artifact_of, small_world
 
 BROKER_FIXTURES = {"kafka", "kafka_settings", "topics", "make_topics", "make_cluster", "three_brokers"}
 
@@ -66,3 +69,15 @@ def make_cluster() -> Iterator[Callable[..., EmbeddedKafka]]:
 @pytest.fixture
 def three_brokers(make_cluster: Callable[..., EmbeddedKafka]) -> EmbeddedKafka:
     return make_cluster(nodes=3)
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    """Small, and simulated; its present is ours."""
+    return small_world()
+
+
+@pytest.fixture(scope="session")
+def artifact(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that was really trained, on plays of that world."""
+    return artifact_of(world, 60_000, tmp_path_factory.mktemp("models"))

@@ -84,7 +84,7 @@ class Worker(Service):
         self.app, self.settings, self.metrics = app, settings, metrics
         self.kafka = aiokafka_arguments(settings.kafka)
         self.wiring = Wiring.load(settings, stage_took=metrics.stage_took, on_recall=metrics.searched_exactly)
-        self.restore = Restore(self.wiring, self.kafka, settings)
+        self.restore = Restore(self.wiring, self.kafka, settings, metrics)
         self.views = ViewReader(self.wiring.views, self.kafka, settings.topics, settings.contracts, fatal=die)
         self.halves = [self._half(Side.SONG), self._half(Side.LISTENER)]
         self.health = HealthServer(
@@ -94,7 +94,7 @@ class Worker(Service):
     def _half(self, side: Side) -> "_Half":
         channels: dict[Topic, Any] = {topic: self.app.channel(maxsize=1) for topic in AGENTS_OF[side]}
         lease = Lease(self.settings.kafka.session_timeout_ms / 1000 * LEASE_SHARE)
-        publisher = Publisher(self.kafka, self.settings.topics, lease, self.settings.kafka.compression)
+        publisher = Publisher(self.kafka, self.settings.topics, lease, self.settings.kafka.compression, fatal=die)
         feed = Feed(
             side.value,
             channels,
@@ -164,13 +164,22 @@ class Worker(Service):
 
     @Service.task
     async def measure(self) -> None:
+        metrics, warm = self.metrics, self.wiring.views.warm
+        metrics.model(self.wiring.encoder.artifact, self.wiring.encoder.dimension)
         while not self.should_stop:
             await self.sleep(1.0)
             for half in self.halves:
+                metrics.owns(half.feed.side, len(half.feed.owned))
                 for at, lag in half.feed.lags().items():
-                    self.metrics.lag(at.topic, at.partition, lag)
-            self.metrics.index(len(self.wiring.views.warm))
-            self.metrics.known(len(self.wiring.views.songs))
+                    topic = at.topic.removeprefix(self.settings.topics.prefix)
+                    metrics.lag(topic, at.partition, lag)
+                    if lag == 0:
+                        metrics.moved(topic, at.partition)
+            for shard in self.shards():
+                if shard.audience is not None:
+                    metrics.listeners(shard.partition, len(shard.audience))
+            metrics.known(len(warm.songs))
+            metrics.index(len(warm))
 
     def shards(self) -> list[Shard]:
         return [owned.shard for half in self.halves for owned in half.feed.owned.values()]

@@ -49,6 +49,8 @@ class Door:
                 reached("after-state")
                 self._feed.acknowledge(fetched.topic, partition, decided.next_offset, fetched.assignment)
             self._metrics.consumed(fetched.topic.name, decided.records)
+            self._metrics.moved(fetched.topic.name, partition)
+            self._metrics.fresh(fetched.topic.name, records[-1].timestamp)
 
     async def expire(self) -> None:
         """Decisions that wait for nobody any longer; called by a timer."""
@@ -73,4 +75,3 @@ class Door:
         for message in decided.messages:
             self._metrics.published(message)
         return {topic: end for (topic, p), end in ends.items() if p == shard.partition and topic in shard.decisions}
-

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -14,6 +14,7 @@ from streams.contracts.dead_letters import DeadLetter
 from streams.contracts.messages import Message
 from streams.contracts.partitions import partition_of
 from streams.contracts.topics import Shard
+from streams.errors import LostOwnership
 from streams.settings import TopicSettings
 
 MAX_BATCH_BYTES = 512 * 1024
@@ -23,9 +24,17 @@ _Record = tuple[int, bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
 
 
 class Publisher:
-    def __init__(self, kafka: Mapping[str, Any], topics: TopicSettings, lease: Lease, compression: str) -> None:
+    def __init__(
+        self,
+        kafka: Mapping[str, Any],
+        topics: TopicSettings,
+        lease: Lease,
+        compression: str,
+        *,
+        fatal: Callable[[BaseException], None],
+    ) -> None:
         self._topics = topics
-        self._lease = lease
+        self._lease, self._fatal = lease, fatal
         self._partitions = {Shard.LISTENER: topics.listener_partitions, Shard.SONG: topics.song_partitions}
         self._arguments = dict(
             kafka,
@@ -39,12 +48,16 @@ class Publisher:
 
     async def start(self) -> None:
         self._producer = AIOKafkaProducer(**self._arguments)
-        client, lease = self._producer.client, self._lease
+        client, lease, fatal = self._producer.client, self._lease, self._fatal
         send = client.send
 
         async def send_under_lease(node_id: int, request: object, **how: Any) -> object:
             if isinstance(request, ProduceRequest):
-                lease.check()  # the last line of ours before the socket; a refused batch is never sent later
+                try:
+                    lease.check()  # the last line of ours before the socket
+                except LostOwnership as error:
+                    fatal(error)  # aiokafka would try again, and the lease might be renewed by then
+                    raise
             return await send(node_id, request, **how)
 
         client.send = send_under_lease

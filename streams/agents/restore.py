@@ -18,6 +18,7 @@ from streams.contracts.codec import decode
 from streams.contracts.topics import TOPICS
 from streams.contracts.topics import Shard as Side
 from streams.errors import StoreDamaged
+from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.shard import Shard
 from streams.state.checkpoints import Checkpoints, Snapshot
@@ -28,8 +29,8 @@ log = logging.getLogger("bcl.restore")
 
 
 class Restore:
-    def __init__(self, wiring: Wiring, kafka: Mapping[str, Any], settings: Settings) -> None:
-        self._wiring, self._kafka, self._settings = wiring, kafka, settings
+    def __init__(self, wiring: Wiring, kafka: Mapping[str, Any], settings: Settings, metrics: Metrics) -> None:
+        self._wiring, self._kafka, self._settings, self._metrics = wiring, kafka, settings, metrics
         self._folder = Path(settings.worker.data) / "state"
         self._checkpoints: Checkpoints | None = None
         if settings.checkpoints.store:
@@ -54,29 +55,37 @@ class Restore:
     def _store(self, name: str) -> RocksdictStore:
         folder = self._folder / name
         own = self._own(folder)
-        if self._checkpoints is None:
-            return own or RocksdictStore(folder)
-        newest = next(iter(self._checkpoints.newest(name)), None)
+        newest = next(iter(self._checkpoints.newest(name)), None) if self._checkpoints else None
         if own is not None and (newest is None or not _is_behind(own.offsets(), newest.offsets)):
+            self._metrics.restored("disk")
             return own
         if own is not None:
             own.close()
+        self._from_checkpoint(name, folder)
+        return RocksdictStore(folder)
+
+    def _from_checkpoint(self, name: str, folder: Path) -> None:
+        """Into `folder`, from the newest that is whole; where none is, what was there before stays."""
         aside = folder.with_name(f".{name}.behind")
         shutil.rmtree(aside, ignore_errors=True)
         if folder.exists():
             folder.rename(aside)
-        restored = self._checkpoints.restore(name, folder)
-        for refused in self._checkpoints.refused:
-            log.warning("checkpoint %s of %s is refused: %s", refused.name, refused.shard, refused.reason)
-        self._checkpoints.refused.clear()
+        restored = None
+        if self._checkpoints is not None:
+            restored = self._checkpoints.restore(name, folder)
+            for refused in self._checkpoints.refused:
+                log.warning("checkpoint %s of %s is refused: %s", refused.name, refused.shard, refused.reason)
+            self._checkpoints.refused.clear()
         if restored is not None:
+            self._metrics.restored("checkpoint")
             log.info("%s: restored from checkpoint %s, offsets %s", name, restored.name, restored.offsets)
         elif aside.exists():
+            self._metrics.restored("disk")
             aside.rename(folder)
         else:
+            self._metrics.restored("topic")
             log.info("%s: no checkpoint, rebuilt from the topics", name)
         shutil.rmtree(aside, ignore_errors=True)
-        return RocksdictStore(folder)
 
     def _own(self, folder: Path) -> RocksdictStore | None:
         if not folder.exists():

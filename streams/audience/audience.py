@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,6 @@ STALE_AT_MOST = 16_384  # embeddings that may wait for a query: 10 ms of its tim
 NEW_MARKET = -2
 
 Slots: TypeAlias = NDArray[np.int64]
-A = TypeVar("A", bound=np.generic)
 
 
 class Plays(NamedTuple):
@@ -55,7 +54,7 @@ class Folded:
     audience: "Audience"
     listener_keys: Keys  # of each play
     is_counted: Flags  # the play is remembered, and was not before
-    _places: NDArray[np.int64]  # of each play in what follows, each as it was before the play
+    _place: NDArray[np.int64]  # of each play in what follows: its listener, just before it
     _slots: Slots
     _rings: Rings
     _song_rows: Rows
@@ -64,7 +63,7 @@ class Folded:
 
     def embeddings_before(self, plays: NDArray[np.int64]) -> Embeddings:
         """Of the listeners of these counted plays, without the play and all that came later. Zero: none."""
-        at = self._places[plays]
+        at = self._place[plays]
         found = self.audience.matrix.embeddings[self._slots[at]]
         others = np.flatnonzero(~self._is_current[at])
         found[others] = self.audience.embeddings_of(self._rings[at[others]], self._song_rows[at[others]])
@@ -80,6 +79,7 @@ class Audience:
         self.songs = songs
         self.matrix = AudienceMatrix.of(SMALLEST, listening.keep_plays, songs.dimension)
         self.listener_ids: list[str] = []  # by slot; empty: the slot is free
+        self._names: list[bytes] = []  # by slot, in the store
         self.newest_ms = int.from_bytes(store.get(NEWEST_PLAY) or b"", "little")  # play of the partition
         self._store = store
         self._admission = admission
@@ -142,25 +142,29 @@ class Audience:
 
     def fold(self, plays: Plays) -> Folded:
         self._sweep()
-        with self.songs.lock:
-            self._follow_songs()
-            song_rows = np.fromiter(map(self.songs.row_of.get, plays.song_ids, repeat(UNKNOWN)), np.int32)
-        self._await(song_rows, plays.song_keys)
+        song_rows = self._known_rows(plays)
         newest_ms = np.maximum.accumulate(np.concatenate(([self.newest_ms], plays.played_ms)))
         slots = self._slots(plays, plays.played_ms >= newest_ms[:-1] - 2 * self._forget_after_ms)
-        matrix = self.matrix
-        whens = ring.whens(plays.played_ms, plays.strengths)
-        markets = self._codes_of(plays.markets)
+        whens, markets = ring.whens(plays.played_ms, plays.strengths), self._codes_of(plays.markets)
 
-        is_counted, is_other = np.zeros(len(slots), np.bool_), np.zeros(len(slots), np.bool_)
-        before: list[tuple[Rings, Rows, Flags]] = []
+        matrix = self.matrix
         rounds = _rounds(slots)
-        for now in rounds:
+        order = np.concatenate(rounds)
+        rings, rows = np.empty((len(order), self._keep, 2), np.uint64), np.empty((len(order), self._keep), np.int32)
+        is_current = np.empty(len(order), np.bool_)
+        is_counted, is_other = np.zeros(len(slots), np.bool_), np.zeros(len(slots), np.bool_)
+        for now, places in zip(rounds, _spans(rounds), strict=True):
             at = slots[now]
-            rings, rows = matrix.rings[at], matrix.song_rows[at]
-            before.append((rings, rows, ~matrix.is_stale[at]))
+            is_current[places] = ~matrix.is_stale[at]
+            matrix.rings.take(at, axis=0, out=rings[places], mode="clip")  # any other mode copies twice
+            matrix.song_rows.take(at, axis=0, out=rows[places], mode="clip")
             after = ring.with_plays(
-                rings, rows, whens[now], plays.song_keys[now], song_rows[now], forget_after_ms=self._forget_after_ms
+                rings[places],
+                rows[places],
+                whens[now],
+                plays.song_keys[now],
+                song_rows[now],
+                forget_after_ms=self._forget_after_ms,
             )
             matrix.rings[at], matrix.song_rows[at] = after.rings, after.song_rows
             matrix.newest_ms[at] = ring.played_ms(after.rings[:, -1, 0])
@@ -171,27 +175,11 @@ class Audience:
         self._put(np.unique(slots[is_other]))
         self._put_newest(int(newest_ms[-1]))
 
-        folded = np.concatenate(rounds)
-        places = np.zeros(len(slots), np.int64)
-        places[folded] = np.arange(len(folded))
-        old_rings, old_rows, is_current = (
-            _joined([rings for rings, _, _ in before]),
-            _joined([rows for _, rows, _ in before]),
-            _joined([flags for _, _, flags in before]),
-        )
-        was_newest_ms = ring.played_ms(old_rings[:, -1, 0])
-        is_forgotten = was_newest_ms < newest_ms[:-1][folded] - self._forget_after_ms
-        return Folded(
-            self,
-            matrix.listener_keys[slots],
-            is_counted,
-            places,
-            slots[folded],
-            old_rings,
-            old_rows,
-            is_current,
-            is_forgotten,
-        )
+        place = np.zeros(len(slots), np.int64)
+        place[order] = np.arange(len(order))
+        is_forgotten = ring.played_ms(rings[:, -1, 0]) < newest_ms[order] - self._forget_after_ms
+        listener_keys = matrix.listener_keys[slots]
+        return Folded(self, listener_keys, is_counted, place, slots[order], rings, rows, is_current, is_forgotten)
 
     def refresh(self, *, stale_at_most: int = 0) -> None:
         """Computes the embeddings that plays, erasures and songs have changed, if they are more than so many."""
@@ -240,8 +228,9 @@ class Audience:
 
     def bytes_in_memory(self) -> int:
         """The matrix as it is allotted, and what Python keeps to find a listener."""
-        names = sum(map(sys.getsizeof, self._slot_of)) + sum(map(sys.getsizeof, self._slot_of.values()))
-        return self.matrix.nbytes + names + sys.getsizeof(self._slot_of) + sys.getsizeof(self.listener_ids)
+        found_by = (self._slot_of, self._slot_of.values(), self._names)
+        names = sum(sum(map(sys.getsizeof, each)) for each in found_by)
+        return self.matrix.nbytes + names + sum(map(sys.getsizeof, (self._slot_of, self.listener_ids, self._names)))
 
     def bytes_in_store(self) -> int:
         """Keys and values; a store on disk adds its own."""
@@ -305,12 +294,13 @@ class Audience:
     def _take_slot(self, listener_id: str) -> int:
         if self._free:
             slot = self._free.pop()
-            self.listener_ids[slot] = listener_id
+            self.listener_ids[slot], self._names[slot] = listener_id, named(LISTENER, listener_id)
         else:
             slot = self.slots
             if slot == len(self.matrix):
                 self.matrix = self.matrix.grown(2 * slot)
             self.listener_ids.append(listener_id)
+            self._names.append(named(LISTENER, listener_id))
         self._slot_of[listener_id] = slot
         self.matrix.listener_keys[slot] = key_of(listener_id)
         self.matrix.is_held_out[slot] = is_held_out(listener_id, self._admission)
@@ -318,7 +308,7 @@ class Audience:
 
     def _give_up(self, slot: int) -> None:
         del self._slot_of[self.listener_ids[slot]]
-        self.listener_ids[slot] = ""
+        self.listener_ids[slot], self._names[slot] = "", b""
         self.matrix.clear(slot)
         self._free.append(slot)
 
@@ -330,14 +320,14 @@ class Audience:
         self._swept = int(some[-1]) + 1
         newest_ms = self.matrix.newest_ms[some]
         for slot in some[(newest_ms > 0) & (newest_ms < self.newest_ms - 2 * self._forget_after_ms)].tolist():
-            self._store.delete(named(LISTENER, self.listener_ids[slot]))
+            self._store.delete(self._names[slot])
             self._give_up(slot)
 
     def _put(self, slots: Slots) -> None:
-        matrix, put, names, heads = self.matrix, self._store.put, self.listener_ids, self._market_head
+        matrix, put, names, heads = self.matrix, self._store.put, self._names, self._market_head
         entries, starts, ends = ring.packed(matrix.rings[slots], matrix.market_ms[slots])
         for slot, market, start, end in zip(slots.tolist(), matrix.market[slots].tolist(), starts, ends, strict=True):
-            put(named(LISTENER, names[slot]), heads[market] + entries[start:end])
+            put(names[slot], heads[market] + entries[start:end])
 
     def _put_newest(self, newest_ms: int) -> None:
         if newest_ms > self.newest_ms:
@@ -399,6 +389,14 @@ class Audience:
         self._awaited.difference_update(keys[found != UNKNOWN].tolist())
         self._song_rows_seen = max(self._song_rows_seen, int(found.max(initial=UNKNOWN)) + 1)
 
+    def _known_rows(self, plays: Plays) -> Rows:
+        with self.songs.lock:
+            self._follow_songs()
+            find = self.songs.row_of.get
+            song_rows = np.fromiter(map(find, plays.song_ids, repeat(UNKNOWN)), np.int32, len(plays.song_ids))
+        self._await(song_rows, plays.song_keys)
+        return song_rows
+
     def _await(self, song_rows: Rows, song_keys: Keys) -> None:
         self._song_rows_seen = max(self._song_rows_seen, int(song_rows.max(initial=UNKNOWN)) + 1)
         self._awaited.update(song_keys[song_rows == UNKNOWN].tolist())
@@ -430,5 +428,6 @@ def _rounds(slots: Slots) -> list[NDArray[np.int64]]:
     return np.split(plays[np.argsort(nth, kind="stable")], np.cumsum(np.bincount(nth))[:-1])
 
 
-def _joined(parts: list[NDArray[A]]) -> NDArray[A]:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+def _spans(rounds: list[NDArray[np.int64]]) -> list[slice]:
+    ends = np.cumsum([len(now) for now in rounds]).tolist()
+    return [slice(end - len(now), end) for now, end in zip(rounds, ends, strict=True)]

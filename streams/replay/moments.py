@@ -10,12 +10,12 @@ Topics have no common order. A moment is a record that was handled, and how far 
 """
 
 from collections import defaultdict, deque
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from streams.contracts.ids import target_id_of
-from streams.contracts.queries import AudienceAnswer, AudienceQuery, TargetCandidates, TargetsSelected
+from streams.contracts.queries import AudienceAnswer, TargetsSelected
 from streams.contracts.targets import Suppression, Target
 from streams.contracts.topics import (
     AUDIENCE_ANSWERS,
@@ -34,7 +34,6 @@ from streams.contracts.topics import (
 from streams.replay.log import Log
 
 Admission: TypeAlias = Target | Suppression
-Knowing = TypeVar("Knowing", AudienceAnswer, Target, Suppression)
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ class Moment:
     known: Mapping[Topic, int] = field(default_factory=dict)  # next offsets of the shard's own partition
     views: Mapping[Topic, tuple[int, ...]] = field(default_factory=dict)  # and of every partition of the views
     decided: Sequence[tuple[Topic, Any]] = ()
+    chosen: Sequence[int] = ()  # offsets of the answers that a selection names
 
 
 def song_moments(log: Log, partition: int) -> Iterator[Moment]:
@@ -60,7 +60,8 @@ def song_moments(log: Log, partition: int) -> Iterator[Moment]:
         seen.add(copy)
         decided = [(SONG_DECISIONS, decision)]
         if isinstance(decision, TargetsSelected):
-            yield Moment(AUDIENCE_ANSWERS, max(decision.answers.values()), decided=decided)
+            chosen = sorted(decision.answers.values())
+            yield Moment(AUDIENCE_ANSWERS, chosen[-1], decided=decided, chosen=chosen)
         elif (offset := songs.get((decision.song_id, decision.decided_ms))) is not None:  # compaction may have it
             views = {SONG_EMBEDDINGS: decision.song_offsets, SONG_CROWDS: decision.crowd_offsets}
             yield Moment(SONG_EMBEDDINGS, offset, views=views, decided=decided)
@@ -87,6 +88,11 @@ def known_to(decision: AudienceAnswer | Admission) -> dict[Topic, int]:
     }
 
 
+def admission_of(decision: Admission) -> tuple[str, int, str]:
+    """The same listener may be asked about in other queries, or about a song that was released again."""
+    return decision.query_id, decision.decided_ms, decision.target_id
+
+
 def _answers(log: Log, partition: int) -> Iterator[Moment]:
     """The first answer to each query: it is the one that is selected from."""
     answers: dict[tuple[str, int], AudienceAnswer] = {}
@@ -104,7 +110,7 @@ def _admissions(log: Log, partition: int) -> Iterator[Moment]:
     admitted: dict[tuple[str, int, str], tuple[Topic, Admission]] = {}
     for topic in (PUSH_TARGETS, PUSH_SUPPRESSIONS):
         for _, one in log.contracts(topic, partition):
-            admitted.setdefault((one.query_id, one.decided_ms, one.target_id), (topic, one))
+            admitted.setdefault(admission_of(one), (topic, one))
     for record, candidates in log.contracts(TARGET_CANDIDATES, partition):
         moments: dict[tuple[int, ...], list[tuple[Topic, Admission]]] = defaultdict(list)
         for listener_id in candidates.listener_ids:

@@ -1,18 +1,18 @@
 """Plays per second through one worker, durable, beside rivals on the same plays, the same cores and the same broker."""
 
 import os
-import statistics
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 from streams.contracts.crowds import AudienceSamples
 from streams.contracts.topics import AUDIENCE_SAMPLES, PLAYS
 from tests.benchmarks.machine import Cores, pin
-from tests.benchmarks.positions import Group, ends_of, watch
+from tests.benchmarks.positions import Group, Progress, ends_of, watch
 from tests.benchmarks.prepared import Prepared
 from tests.harness.live import Live, WorkerProcess
 
@@ -21,57 +21,78 @@ WORKER, FAUST, COUNTING = "bcl worker", "idiomatic Faust agent", "bare aiokafka 
 START_WITHIN_S = 120.0
 
 
-def measure(prepared: Prepared, cores: Cores, *, runs: int, rival_s: float, profile: Path | None) -> dict[str, Any]:
-    rates: dict[str, list[float]] = {WORKER: [], FAUST: [], COUNTING: []}
-    samples: list[int] = []
-    behind: list[float] = []
-    for run in range(runs):
-        with prepared.copy(f"run-{run}") as live:
-            rate, sent, later_s = _worker(live, prepared, cores, profile)
-            rates[WORKER].append(rate)
-            samples.append(sent)
-            behind.append(later_s)
-            rates[FAUST].append(_rival(live, prepared, cores, _faust(live, prepared), rival_s))
-            rates[COUNTING].append(_rival(live, prepared, cores, _counting(live, prepared), rival_s))
-    medians = {name: statistics.median(found) for name, found in rates.items()}
-    return {
-        "plays_per_second": {name: round(rate) for name, rate in medians.items()},
-        "runs": {name: [round(rate) for rate in found] for name, found in rates.items()},
-        "worker_over_faust": round(medians[WORKER] / medians[FAUST], 2) if medians[FAUST] else None,
-        "worker_over_counting": round(medians[WORKER] / medians[COUNTING], 3),
-        "samples_per_play": round(statistics.median(samples) / prepared.sizes.plays, 3),
-        "samples_folded_after_the_last_play_s": round(statistics.median(behind), 2),
+class Run(NamedTuple):
+    """Of the worker over all the plays."""
+
+    progress: Progress
+    samples: int  # published
+    samples_behind_s: float  # after the last play was folded, until the samples were too
+
+
+def measure(
+    prepared: Prepared, cores: Cores, *, runs: int, rival_s: float, rivals: bool = True, profile: Path | None = None
+) -> dict[str, Any]:
+    """Worker, Faust, counting; worker, Faust, counting; ... and the median of each."""
+    found: dict[str, list[Progress]] = {WORKER: [], **({FAUST: [], COUNTING: []} if rivals else {})}
+    worker_runs: list[Run] = []
+    for n in range(runs):
+        with prepared.copy(f"run-{n}") as live:
+            worker_runs.append(run_worker(live, prepared, cores, profile))
+            found[WORKER].append(worker_runs[-1].progress)
+            if rivals:
+                found[FAUST].append(_run_rival(live, prepared, cores, _faust(live, prepared), rival_s))
+                found[COUNTING].append(_run_rival(live, prepared, cores, _counting(live), rival_s))
+    rates = {name: [progress.per_second() for progress in many] for name, many in found.items()}
+    cpu = {name: median(progress.cpu_us_per_record() for progress in many) for name, many in found.items()}
+    result: dict[str, Any] = {
+        "plays_per_second": {name: round(median(many)) for name, many in rates.items()},
+        "cpu_us_per_play": {name: round(us, 2) for name, us in cpu.items()},
+        "runs": {name: [round(rate) for rate in many] for name, many in rates.items()},
+        "samples_per_play": round(median(run.samples for run in worker_runs) / prepared.sizes.plays, 3),
+        "samples_behind_s": round(median(run.samples_behind_s for run in worker_runs), 2),
     }
+    if rivals:
+        result["worker_over_faust"] = round(median(rates[WORKER]) / median(rates[FAUST]), 2)
+        result["worker_over_faust_by_cpu"] = round(cpu[FAUST] / cpu[WORKER], 2)
+        result["worker_over_counting"] = round(median(rates[WORKER]) / median(rates[COUNTING]), 3)
+    return result
 
 
-def _worker(live: Live, prepared: Prepared, cores: Cores, profile: Path | None = None) -> tuple[float, int, float]:
-    """Plays per second, samples published, seconds after the last play until those were folded too."""
+def run_worker(live: Live, prepared: Prepared, cores: Cores, profile: Path | None = None) -> Run:
     ends = ends_of(live.kafka, live.topics.prefix + PLAYS.name, prepared.sizes.listener_partitions)
     group = Group(live.kafka, f"{live.topics.prefix}bcl-listeners", ends)
-    begins = group.committed()
-    before = _samples(live)
+    begins, samples = group.committed(), _samples(live)
     worker = start_worker(live, cores, profile)
     try:
         progress = watch(
-            group,
-            begins,
-            ends,
-            for_s=600,
-            start_within_s=START_WITHIN_S,
-            is_alive=lambda: worker.process.poll() is None,
+            group, begins, ends, for_s=600, start_within_s=START_WITHIN_S, pid=worker.process.pid
         )
     except AssertionError as error:
         raise AssertionError(f"{error}\n{worker.said()[-3000:]}") from error
-    done_s = time.perf_counter()
+    folded_s = time.perf_counter()
     live.drained(within_s=300, quiet_s=0.0)
-    later_s = time.perf_counter() - done_s
-    code = worker.stop()
-    assert code == 0, f"the worker ended with {code}:\n{worker.said()[-3000:]}"
-    return progress.rate(), _samples(live) - before, later_s
+    behind_s = time.perf_counter() - folded_s
+    stop_worker(worker)
+    return Run(progress, _samples(live) - samples, behind_s)
+
+
+def start_worker(live: Live, cores: Cores, profile: Path | None = None) -> WorkerProcess:
+    """With a profile: the same worker, and a signal that asks every few milliseconds where it is."""
+    if profile is None:
+        worker = live.start("w")
+    else:
+        worker = live.start("w", command=("-m", "tests.benchmarks.sampled_worker"), BENCH_PROFILE=str(profile))
+    pin(worker.process.pid, cores.subject)
+    return worker
+
+
+def stop_worker(worker: WorkerProcess) -> None:
+    code = worker.stop(within_s=60)
+    if code != 0:
+        raise AssertionError(f"the worker ended with {code}:\n{worker.said()[-3000:]}")
 
 
 def _samples(live: Live) -> int:
-    """As the worker's own metrics would lose them with the process, they are counted in the log: columns of records."""
     return sum(
         len(samples.offsets)
         for _, _, samples in live.contracts(AUDIENCE_SAMPLES)
@@ -79,21 +100,15 @@ def _samples(live: Live) -> int:
     )
 
 
-def start_worker(live: Live, cores: Cores, profile: Path | None = None) -> WorkerProcess:
-    worker = live.start("w", **({"BENCH_PROFILE": str(profile)} if profile else {}))
-    pin(worker.process.pid, cores.subject)
-    return worker
-
-
 @dataclass(frozen=True)
-class Rival:
+class _Rival:
     group: str
     command: list[str]
     environment: dict[str, str]
 
 
-def _faust(live: Live, prepared: Prepared) -> Rival:
-    return Rival(
+def _faust(live: Live, prepared: Prepared) -> _Rival:
+    return _Rival(
         "idiomatic",
         ["-m", "tests.benchmarks.idiomatic_faust", "worker", "--without-web", "-l", "warn"],
         {
@@ -106,12 +121,12 @@ def _faust(live: Live, prepared: Prepared) -> Rival:
     )
 
 
-def _counting(live: Live, prepared: Prepared) -> Rival:
+def _counting(live: Live) -> _Rival:
     topic = live.topics.prefix + PLAYS.name
-    return Rival("counting", ["-m", "tests.benchmarks.bare_consumer", live.kafka.brokers, topic, "counting"], {})
+    return _Rival("counting", ["-m", "tests.benchmarks.bare_consumer", live.kafka.brokers, topic, "counting"], {})
 
 
-def _rival(live: Live, prepared: Prepared, cores: Cores, rival: Rival, for_s: float) -> float:
+def _run_rival(live: Live, prepared: Prepared, cores: Cores, rival: _Rival, for_s: float) -> Progress:
     ends = ends_of(live.kafka, live.topics.prefix + PLAYS.name, prepared.sizes.listener_partitions)
     log = live.folder / f"{rival.group}.log"
     with log.open("wb") as out:
@@ -123,18 +138,14 @@ def _rival(live: Live, prepared: Prepared, cores: Cores, rival: Rival, for_s: fl
             stderr=out,
         )
     pin(process.pid, cores.subject)
+    group = Group(live.kafka, rival.group, ends)
     try:
-        progress = watch(
-            Group(live.kafka, rival.group, ends),
-            dict.fromkeys(ends, 0),
-            ends,
-            for_s=for_s,
-            start_within_s=START_WITHIN_S,
-            is_alive=lambda: process.poll() is None,
+        return watch(
+            group, dict.fromkeys(ends, 0), ends, for_s=for_s, start_within_s=START_WITHIN_S, pid=process.pid
         )
     except AssertionError as error:
         raise AssertionError(f"{error}\n{log.read_text(errors='replace')[-3000:]}") from error
     finally:
         process.kill()
         process.wait()
-    return progress.rate()
+        group.close()

@@ -1,10 +1,12 @@
 """How far a consumer group has come, asked of Kafka while it works: the log's own word, the same for every subject."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+import psutil
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
 
@@ -17,19 +19,33 @@ BEGIN, END = 0.2, 0.95  # of the time from the first commit to the last: what li
 Offsets = Mapping[tuple[str, int], int]  # topic, partition
 
 
+class Point(NamedTuple):
+    at_s: float
+    cpu_s: float  # of the subject's process
+    records: int
+
+
 @dataclass
 class Progress:
-    """(seconds, records): one for each moment at which the group had committed more than before."""
+    """One point for each moment at which the group had committed more than before."""
 
-    points: list[tuple[float, int]] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
 
-    def rate(self) -> float:
-        """Records per second over the steady middle."""
-        first, last = self.points[0][0], self.points[-1][0]
-        begin, end = first + BEGIN * (last - first), first + END * (last - first)
-        middle = [point for point in self.points if begin <= point[0] <= end]
-        (begin, n), (end, m) = (middle[0], middle[-1]) if len(middle) > 1 else (self.points[0], self.points[-1])
-        return (m - n) / (end - begin) if end > begin else 0.0
+    def per_second(self) -> float:
+        first, last = self._middle()
+        return (last.records - first.records) / (last.at_s - first.at_s)
+
+    def cpu_us_per_record(self) -> float:
+        first, last = self._middle()
+        return (last.cpu_s - first.cpu_s) / (last.records - first.records) * 1e6
+
+    def _middle(self) -> tuple[Point, Point]:
+        if len(self.points) < 2:
+            raise AssertionError("the group has committed once only: give the benchmark more records, or more time")
+        begin, end = self.points[0].at_s, self.points[-1].at_s
+        begin, end = begin + BEGIN * (end - begin), begin + END * (end - begin)
+        middle = [point for point in self.points if begin <= point.at_s <= end]
+        return (middle[0], middle[-1]) if len(middle) > 1 else (self.points[0], self.points[-1])
 
 
 def ends_of(kafka: KafkaSettings, topic: str, partitions: int) -> Offsets:
@@ -62,16 +78,18 @@ class Group:
 
 
 def watch(
-    group: Group, begins: Offsets, ends: Offsets, *, for_s: float, start_within_s: float, is_alive: Callable[[], bool]
+    group: Group, begins: Offsets, ends: Offsets, *, for_s: float, start_within_s: float, pid: int
 ) -> Progress:
     """Until the group has committed all, or for `for_s` after the first commit beyond where it began."""
     progress, started_s = Progress(), time.perf_counter()
     before, total = sum(begins.values()), sum(ends.values())
-    while is_alive():
+    process = psutil.Process(pid)
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
         done, now_s = sum(group.committed().values()), time.perf_counter()
-        if done > (progress.points[-1][1] if progress.points else before):
-            progress.points.append((now_s, done))
-        if done >= total or (progress.points and now_s - progress.points[0][0] > for_s):
+        if done > (progress.points[-1].records if progress.points else before):
+            cpu = process.cpu_times()
+            progress.points.append(Point(now_s, cpu.user + cpu.system, done))
+        if done >= total or (progress.points and now_s - progress.points[0].at_s > for_s):
             return progress
         if not progress.points and now_s - started_s > start_within_s:
             raise AssertionError(f"group {group.name} has committed nothing within {start_within_s:.0f} s")

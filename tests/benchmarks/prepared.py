@@ -4,13 +4,14 @@ Made once and copied for each run, so that all runs begin from the same bytes.
 """
 
 import asyncio
+import json
 import shutil
 import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -93,17 +94,17 @@ class Prepared:
 
 
 def prepare(folder: Path, sizes: Sizes, cores: Cores, *, preload: bool) -> Prepared:
-    """`preload`: the plays that follow the history are in the topic as well, and nobody has read them."""
-    day_ago_ms = (int(time.time() * 1000) // HOUR_MS - 24) * HOUR_MS
-    world = World(
-        WorldSettings(
-            listeners=sizes.listeners,
-            songs=sizes.songs,
-            new_songs=sizes.new_songs,
-            seed=sizes.seed,
-            start_ms=day_ago_ms,
-        )
-    )
+    """`preload`: the plays that follow the history are in the topic as well, and nobody has read them.
+
+    A folder that was prepared before, for the same sizes, is taken as it is.
+    """
+    facts = folder / "prepared.json"
+    if facts.exists():
+        found = json.loads(facts.read_text())
+        if found["sizes"] != asdict(sizes) or found["preload"] != preload:
+            raise SystemExit(f"{folder} was prepared for {found}; name another folder")
+        return Prepared(folder, sizes, _world(sizes, found["start_ms"]), Path(found["artifact"]))
+    world = _world(sizes, (int(time.time() * 1000) // HOUR_MS - 24) * HOUR_MS)
     artifact = artifact_of(world, min(sizes.training_plays, sizes.history), folder / "models", sizes.training_steps)
     prepared = Prepared(folder, sizes, world, artifact)
     with EmbeddedKafka(data=folder / "kafka", heap_mb=1024) as kafka:
@@ -127,7 +128,21 @@ def prepare(folder: Path, sizes: Sizes, cores: Cores, *, preload: bool) -> Prepa
         np.savez(prepared.embeddings, ids=np.array(list(embeddings)), rows=np.stack(list(embeddings.values())))
         if preload:
             publish(live, plays_after(world, sizes.plays), world)
+    made = {"sizes": asdict(sizes), "preload": preload, "start_ms": world.settings.start_ms, "artifact": str(artifact)}
+    facts.write_text(json.dumps(made))
     return prepared
+
+
+def _world(sizes: Sizes, start_ms: int) -> World:
+    return World(
+        WorldSettings(
+            listeners=sizes.listeners,
+            songs=sizes.songs,
+            new_songs=sizes.new_songs,
+            seed=sizes.seed,
+            start_ms=start_ms,
+        )
+    )
 
 
 def plays_after(world: World, count: int) -> Iterator[Plays]:

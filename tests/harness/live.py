@@ -89,13 +89,15 @@ class Live:
     def settings(self, name: str = "reader") -> Settings:
         return load_settings(environment=self.environment(name))
 
-    def start(self, name: str, **extra: str) -> WorkerProcess:
+    def start(
+        self, name: str, *, command: Sequence[str] = ("-m", "streams.cli", "worker"), **extra: str
+    ) -> WorkerProcess:
         data = self.folder / name
         data.mkdir(parents=True, exist_ok=True)
         log = self.folder / f"{name}-{len(list(self.folder.glob(f'{name}-*.log')))}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "streams.cli", "worker"],
+                [sys.executable, *command],
                 env={**os.environ, **self.environment(name), "OMP_NUM_THREADS": "1", **extra},
                 stdout=out,
                 stderr=out,

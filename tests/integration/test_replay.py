@@ -1,0 +1,85 @@
+"""Live and replay: the stages driven from the recorded log of a live run say what they said live, byte for byte."""
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from bcl_model.inference import SongEncoder
+from streams.broker.security import kafka_python_arguments
+from streams.contracts.targets import Reason
+from streams.contracts.topics import (
+    LISTENER_ERASURES,
+    PLAYS,
+    PUSH_SUPPRESSIONS,
+    PUSH_TARGETS,
+    SONG_RELEASES,
+    TOPICS,
+    Topic,
+)
+from streams.replay.driver import PROMISED, exact, replay
+from streams.replay.log import Log, recorded
+from streams.settings import KafkaSettings, TopicSettings
+from streams.world.world import World
+from tests.harness.live import Live
+from tests.harness.scene import catalogue_records, play_records
+from tests.harness.stream import Story, Stream, told
+
+
+def values(log: Log, topic: Topic) -> list[object]:
+    return [value for partition in log.partitions(topic) for _, value in log.contracts(topic, partition)]
+
+
+def keep_all(kafka: KafkaSettings, topics: TopicSettings) -> None:
+    """A log is whole only until compaction takes from it."""
+    whole = {"cleanup.policy": "delete", "retention.ms": "-1"}
+    names = [topics.prefix + topic.name for topic in TOPICS.values() if topic.compacted]
+    with closing(KafkaAdminClient(**kafka_python_arguments(kafka))) as admin:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=whole) for name in names])
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("is_killed", [False, True], ids=["two-workers", "one-is-killed-and-comes-back"])
+def test_a_replay_of_what_was_recorded_live_says_the_same_bytes(
+    kafka_settings: KafkaSettings,
+    make_topics: Callable[..., TopicSettings],
+    world: World,
+    artifact: Path,
+    tmp_path: Path,
+    is_killed: bool,
+) -> None:
+    live = Live(kafka_settings, make_topics(), tmp_path, artifact)
+    keep_all(live.kafka, live.topics)
+    try:
+        live.start("w0")
+        live.start("w1")
+        live.produce(SONG_RELEASES, catalogue_records(world))
+        live.produce(PLAYS, play_records(world, 30_000))
+        live.drained()
+        stream = Stream(live, told(world, Story(releases=10), seed=11), lasts_s=15)
+        if is_killed:
+            stream.reaches(0.4)
+            live.workers["w1"].kill()
+            stream.reaches(0.7)
+            live.start("w1")
+        stream.joined()
+        live.drained()
+        assert live.stop_all() == {"w0": 0, "w1": 0}
+        log = recorded(live.settings())
+    finally:
+        live.end()
+
+    replayed = replay(log, exact(live.settings(), SongEncoder.load(artifact)))
+
+    different = replayed.differences(log)
+    print(replayed.lives, Counter(line[:45] for line in different))
+    assert different == []
+    assert all(any(replayed.said[topic.name].values()) for topic in PROMISED)
+    assert len(values(log, PUSH_TARGETS)) > 500 and values(log, LISTENER_ERASURES) and None in values(log, SONG_RELEASES)
+    reasons = Counter(suppression.reason for suppression in values(log, PUSH_SUPPRESSIONS))
+    assert len(reasons) >= 4 and reasons[Reason.HELD_OUT], reasons
+    print(replayed.lives)
