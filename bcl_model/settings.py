@@ -104,7 +104,7 @@ class RankingSettings:
 
 @dataclass(frozen=True)
 class ContrastSettings:
-    weight: float = 0.0  # lambda; 0: BPR only, which is CB2CF
+    weight: float = 0.1  # lambda; 0: BPR only, which is CB2CF
     temperature: float = 0.1
     songs: int = 512
     both_directions: bool = False
@@ -154,7 +154,7 @@ class RunSettings:
     patience: int = 5  # validations without a better one; then the best is kept
     checkpoint_every: int = 200  # steps, where a folder for checkpoints is given
     seed: int = 1
-    threads: int = 2
+    threads: int = 1  # more are faster only where the cores are free: torch spins while it waits
     device: str = "cpu"
     bf16: bool = False
     compile: bool = False

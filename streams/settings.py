@@ -104,8 +104,8 @@ class MatchingSettings:
 
 @dataclass(frozen=True)
 class ScoringSettings:
-    rule: str  # max, mean, mass, quota, song
-    sharpness: float  # of the mass-weighted rule: log sum mass exp(sharpness cos)
+    rule: str  # max, mean, mass, blend, quota, song
+    sharpness: float  # of the rules mass and blend: log sum mass exp(sharpness cos)
     candidates: str  # all, audience
     margin_sigmas: float
     listeners_per_block: int

@@ -127,6 +127,7 @@ class Worker(Service):
 
     async def on_stop(self) -> None:
         for half in self.halves:
+            await half.feed.stop()  # what is under way is published first
             await half.publisher.stop()
         await self.health.stop()
         self.wiring.close()

@@ -15,7 +15,7 @@ from streams.agents.feed import Feed, Fetched
 from streams.agents.publisher import Publisher
 from streams.metrics import Metrics
 from streams.shard import Decided, Shard
-from streams.state.crash_points import reached
+from streams.state.crash_points import AFTER_OUTPUTS, AFTER_STATE, reached
 
 RECORDS_PER_BATCH = 5_000  # decided without a pause, about 20 ms of plays: a release never waits longer
 
@@ -44,9 +44,9 @@ class Door:
                     return
                 decided = owned.shard.decide(fetched.topic, records[start : start + RECORDS_PER_BATCH])
                 own = await self._publish(owned.shard, decided)
-                reached("after-outputs")
+                reached(AFTER_OUTPUTS)
                 owned.shard.commit(decided, own)
-                reached("after-state")
+                reached(AFTER_STATE)
                 self._feed.acknowledge(fetched.topic, partition, decided.next_offset, fetched.assignment)
             self._metrics.consumed(fetched.topic.name, decided.records)
             self._metrics.moved(fetched.topic.name, partition)
@@ -57,7 +57,7 @@ class Door:
         try:
             for owned in list(self._feed.owned.values()):
                 async with owned.lock:
-                    if self._feed.owned.get(owned.shard.partition) is not owned:
+                    if self._feed.owned.get(owned.shard.partition) is not owned or not self._feed.is_assigned:
                         continue
                     messages = owned.shard.expire(int(time() * 1000))
                     if messages:

@@ -23,6 +23,7 @@ from streams.contracts.topics import Topic
 from streams.errors import NoProgress
 from streams.settings import KafkaSettings, TopicSettings, WorkerSettings
 from streams.shard import Shard
+from streams.state.crash_points import BEFORE_ACKNOWLEDGEMENT, reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,11 @@ class Feed(Service):
             self._assigned.set()
         self.log.info("%s: partitions %s", self.side, sorted(partitions))
 
+    @property
+    def is_assigned(self) -> bool:
+        """Not while the group rebalances: then nobody decides."""
+        return self._assigned.is_set()
+
     # -- records to the agents
 
     def pumps(self) -> list[Awaitable[None]]:
@@ -195,6 +201,7 @@ class Feed(Service):
         """For those who watch the lag; state is never restored from these."""
         offsets, self._acknowledged = self._acknowledged, {}
         if offsets:
+            reached(BEFORE_ACKNOWLEDGEMENT)
             try:
                 await self.consumer.commit({at: OffsetAndMetadata(offset, "") for at, offset in offsets.items()})
             except (CommitFailedError, IllegalStateError, KafkaError) as error:
@@ -234,12 +241,8 @@ class Feed(Service):
                     )
 
     async def on_stop(self) -> None:
-        self._assigned.clear()
-        for owned in list(self.owned.values()):
-            await owned.lock.acquire()
-        self.assignment += 1
-        await self.commit_offsets()
-        await self.consumer.stop()
+        await self.give_up(())
+        await self.consumer.stop()  # lets a rebalance end that is under way, with its calls of us
         for owned in self.owned.values():
             owned.shard.close()
         self.owned.clear()

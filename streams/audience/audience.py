@@ -197,9 +197,7 @@ class Audience:
             matrix.is_stale[some] = False
 
     def embeddings_of(self, rings: Rings, song_rows: Rows) -> Embeddings:
-        with self.songs.lock:
-            songs, known = self.songs.embeddings, self.songs.known
-        return ring.embeddings_of(rings, song_rows, songs, known, half_life_ms=self._half_life_ms)
+        return ring.embeddings_of(rings, song_rows, self.songs.embeddings, half_life_ms=self._half_life_ms)
 
     def follow_wishes(self, listener_id: str) -> None:
         """Settings of this listener were put into the store, or an erasure."""
@@ -369,9 +367,18 @@ class Audience:
         seen = changed[changed < self._song_rows_seen]
         if len(seen):
             matrix.is_stale[:slots] |= self._holding(self._with_songs(seen))
+            self._lose_rows(seen[~self.songs.known[seen]])
         awaited = self._awaited.intersection(self.songs.keys[changed].tolist())
         if awaited:
             self._find_rows(np.flatnonzero(matrix.is_waiting[:slots]), np.array(sorted(awaited), np.uint64))
+
+    def _lose_rows(self, withdrawn: Rows) -> None:
+        """Songs that are not known any more are waited for, as if they had never been."""
+        if len(withdrawn):
+            entries = self._with_songs(withdrawn)
+            self.matrix.song_rows[: self.slots][entries] = UNKNOWN
+            self.matrix.is_waiting[: self.slots] |= self._holding(entries)
+            self._awaited.update(self.songs.keys[withdrawn].tolist())
 
     def _find_rows(self, slots: Slots, keys: Keys) -> None:
         """These songs are known now, and played by listeners who wait for some song."""
@@ -392,8 +399,7 @@ class Audience:
     def _known_rows(self, plays: Plays) -> Rows:
         with self.songs.lock:
             self._follow_songs()
-            find = self.songs.row_of.get
-            song_rows = np.fromiter(map(find, plays.song_ids, repeat(UNKNOWN)), np.int32, len(plays.song_ids))
+            song_rows = self.songs.rows_of_keys(plays.song_keys)
         self._await(song_rows, plays.song_keys)
         return song_rows
 

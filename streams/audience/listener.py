@@ -20,7 +20,7 @@ from streams.contracts.plays import Play
 from streams.contracts.topics import DAY_MS
 from streams.settings import ListeningSettings
 
-NOISE = 1e-6  # a sum of plays that is shorter than this share of its heaviest play has no direction
+NOISE = 1e-3  # a sum that is shorter than a millionth of a play of strength 1 has no direction
 
 
 class Heard(NamedTuple):
@@ -72,13 +72,13 @@ def embedding_of(
     known = [entry for entry in ring if entry.song_key in songs]
     if not known:
         return np.zeros(dimension)
-    newest_ms = ring[-1].played_ms  # any other reference gives the same direction
+    newest_ms = ring[-1].played_ms
     weights = [strength * 2.0 ** ((played_ms - newest_ms) / half_life_ms) for played_ms, _, strength in known]
     total = np.zeros(dimension)
     for weight, entry in zip(weights, known, strict=True):
         total += weight * songs[entry.song_key].astype(np.float64)
     length = float(np.linalg.norm(total))
-    return total / length if length > NOISE * max(weights) else np.zeros(dimension)
+    return total / length if length > NOISE else np.zeros(dimension)
 
 
 def is_forgotten(newest_ms: int, partition_newest_ms: int, forget_after_ms: int) -> bool:

@@ -83,11 +83,11 @@ def empty_up_to(rings: Rings, song_rows: Rows, up_to_ms: int) -> None:
     rings[gone], song_rows[gone] = 0, UNKNOWN
 
 
-def embeddings_of(rings: Rings, song_rows: Rows, songs: Embeddings, known: Flags, *, half_life_ms: float) -> Embeddings:
+def embeddings_of(rings: Rings, song_rows: Rows, songs: Embeddings, *, half_life_ms: float) -> Embeddings:
     """(M, K) -> (M, D). A row's bits follow from its ring and its songs alone, not from the rows beside it."""
-    chunks = range(0, len(rings), PER_CHUNK)
     found = [
-        _embeddings(rings[n : n + PER_CHUNK], song_rows[n : n + PER_CHUNK], songs, known, half_life_ms) for n in chunks
+        _embeddings(rings[n : n + PER_CHUNK], song_rows[n : n + PER_CHUNK], songs, half_life_ms)
+        for n in range(0, len(rings), PER_CHUNK)
     ]
     if len(found) == 1:
         return found[0]
@@ -146,19 +146,17 @@ def _with_late(rings: Rings, song_rows: Rows, heard: Whens, keys: Keys, rows: Ro
     return After(after, after_rows, is_new, is_new | stronger.any(axis=1))
 
 
-def _embeddings(rings: Rings, song_rows: Rows, songs: Embeddings, known: Flags, half_life_ms: float) -> Embeddings:
+def _embeddings(rings: Rings, song_rows: Rows, songs: Embeddings, half_life_ms: float) -> Embeddings:
     if len(songs) == 0:
         return np.zeros((len(rings), songs.shape[1]), np.float32)
-    counts = (song_rows != UNKNOWN) & known[song_rows]  # (M, K); -1 reads another row, which does not matter
+    counts = song_rows != UNKNOWN  # (M, K)
     times = played_ms(rings[:, :, 0])
     weights = np.exp2((times - times[:, -1:]) / half_life_ms)
     weights *= rings[:, :, 0] & _STRENGTH
-    weights *= counts
-    weights /= np.maximum(weights.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     ends = np.zeros(len(rings) + 1, dtype=np.int32)
     np.cumsum(counts.sum(axis=1), out=ends[1:])
     shares = csr_array((weights[counts].astype(np.float32), song_rows[counts], ends), shape=(len(rings), len(songs)))
     totals: Embeddings = shares @ songs  # (M, N) @ (N, D) -> (M, D), each row in the order of its ring
-    lengths = np.sqrt(np.square(totals).sum(axis=1, keepdims=True))
-    totals /= np.where(lengths > NOISE, lengths, np.inf)
+    lengths = np.sqrt(np.einsum("md,md->m", totals, totals))
+    totals /= np.where(lengths > NOISE, lengths, np.inf)[:, None]
     return totals

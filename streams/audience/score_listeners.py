@@ -95,10 +95,12 @@ class ScoreListeners:
             held_out = self._first(held_out, scores, self._held_out_at_most(most))
             is_eligible[best] = False
             explored = self._explored(query, np.flatnonzero(is_eligible), scores)
+            found = np.concatenate([best, held_out, explored])
+            crowds = np.split(self._crowds(compared, found), np.cumsum([len(best), len(held_out)]))
             return _Found(
-                best=self._candidates(compared, best, scores),
-                held_out=self._candidates(compared, held_out, scores),
-                explored=self._candidates(compared, explored, scores),
+                best=self._candidates(best, scores, crowds[0]),
+                held_out=self._candidates(held_out, scores, crowds[1]),
+                explored=self._candidates(explored, scores, crowds[2]),
                 eligible=len(eligible),
                 scored=int(is_scored.sum()),
             )
@@ -161,15 +163,15 @@ class ScoreListeners:
     def _crowds(self, compared: "_Compared", slots: Slots) -> NDArray[np.uint8]:
         embeddings = self.audience.matrix.embeddings
         blocks = [slots[start : start + self._rows] for start in range(0, len(slots), self._rows)]
-        found = [nearest_crowds(self._cosines(embeddings[block], compared)) for block in blocks]
+        found = [nearest_crowds(self.scoring.rule, self._cosines(embeddings[block], compared)) for block in blocks]
         return np.concatenate(found) if found else np.zeros(0, np.uint8)
 
-    def _candidates(self, compared: "_Compared", slots: Slots, scores: Floats) -> Candidates:
+    def _candidates(self, slots: Slots, scores: Floats, crowds: NDArray[np.uint8]) -> Candidates:
         names = self.audience.listener_ids
         return Candidates(
             listener_ids=tuple([names[slot] for slot in slots.tolist()]),
             scores=scores[slots].astype("<f4").tobytes(),
-            crowds=self._crowds(compared, slots).tobytes(),
+            crowds=crowds.tobytes(),
         )
 
     @property

@@ -72,6 +72,9 @@ class MatchSongs:
         return query
 
     def _forget(self, song_id: str, withdrawn_ms: int) -> None:
+        """A question that is still open stays without a choice."""
+        if query_id := self._store.get(named(DECIDED, song_id)):
+            self._store.delete(OPEN_QUERY + query_id)
         self._store.delete(named(DECIDED, song_id))
         self._drop_adopted(song_id, withdrawn_ms)
 

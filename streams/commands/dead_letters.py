@@ -59,7 +59,7 @@ def _replay(args: argparse.Namespace, settings: "Settings") -> int:
     """What the door would still refuse stays where it is: it would only become a dead letter again."""
     from streams.commands.records import Written, publish
     from streams.contracts.codec import decode
-    from streams.contracts.topics import TOPICS
+    from streams.contracts.topics import READ_FROM_NEIGHBOURS, TOPICS
     from streams.errors import MalformedMessage
 
     good: list[Written] = []
@@ -74,8 +74,10 @@ def _replay(args: argparse.Namespace, settings: "Settings") -> int:
         except MalformedMessage as reason:
             refused.append(f"{where}: {reason}")
         else:
-            name = settings.topics.prefix + letter.topic
-            good.append(Written(name, letter.key, letter.value, letter.time_ms, [("replayed-from", where.encode())]))
+            name, headers = settings.topics.prefix + letter.topic, [("replayed-from", where.encode())]
+            # What our own stages write is not always where its key would take it
+            partition = None if TOPICS[letter.topic] in READ_FROM_NEIGHBOURS else letter.partition
+            good.append(Written(name, letter.key, letter.value, letter.time_ms, headers, partition))
     if good and not args.dry_run:
         publish(settings.kafka, good)
     if args.json:

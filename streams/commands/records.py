@@ -23,13 +23,14 @@ WITHIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A record to be published; its partition follows from the key."""
+    """A record to be published; its partition follows from the key, unless it is given."""
 
     topic: str
     key: bytes | None
     value: bytes | None
     time_ms: int
     headers: Headers
+    partition: int | None = None
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def publishing(settings: KafkaSettings, topic: str) -> Iterator[Publish]:
 
         def publish(records: Sequence[Written]) -> Places:
             sent = [
-                producer.send(one.topic, one.value, one.key, one.headers, timestamp_ms=one.time_ms) for one in records
+                producer.send(one.topic, one.value, one.key, one.headers, one.partition, one.time_ms) for one in records
             ]
             metadata = [future.get(timeout=WITHIN_S) for future in sent]
             return [(one.partition, one.offset) for one in metadata]

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from streams.commands.model import told
 
     with told():
-        settings = read_settings(_settings_file(args.model))
+        settings = read_settings(settings_file(args.model))
         said: dict[str, Any] = {"seed": args.seed, "steps": args.steps, "device": args.device}
         said = {name: value for name, value in said.items() if value is not None}
         settings = replace(settings, run=replace(settings.run, **said))
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _settings_file(model: str) -> Path:
+def settings_file(model: str) -> Path:
     return Path(model) if model.endswith(".toml") else MODELS / f"{model}.toml"
 
 

@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from bcl_model.fields import Content
 from bcl_model.inference import SongEncoder
-from bcl_model.settings import TrainSettings
+from bcl_model.settings import TrainSettings, read_settings
 from bcl_model.train import train_artifact
 from streams.audience import cat
-from streams.config import load_settings
+from streams.config import config_folder, load_settings
 from streams.contracts.crowds import SongCrowds
 from streams.contracts.ids import seed_of
 from streams.contracts.releases import Release
@@ -44,7 +44,7 @@ class Rule:
     """A way to choose; the numbers that are None are as configured."""
 
     name: str
-    kind: str  # of cat.RULES, or blend, single_mean, weighted_count, popularity, random
+    kind: str  # of cat.RULES, or single_mean, weighted_count, popularity, random
     sharpness: float | None = None
     crowds: int | None = None
 
@@ -188,7 +188,7 @@ class Choice:
             (trial.crowds_of(int(row)), float(near)) for row, near in zip(rows, similarities, strict=True)
         ]
         self._merged: dict[int, cat.Merged] = {}
-        self._cosines: dict[int, Floats] = {}
+        self._cosines: dict[tuple[bool, int], Floats] = {}
 
     def merged(self, crowds: int) -> cat.Merged:
         if crowds not in self._merged:
@@ -205,25 +205,16 @@ class Choice:
         embeddings = self._trial.audience.embeddings
         scoring: ScoringSettings = self._trial.settings.scoring
         sharpness, crowds = rule.sharpness or scoring.sharpness, rule.crowds or self._trial.settings.matching.crowds
-        if rule.kind == "blend" and rule.kind not in cat.RULES:
-            return rivals.best(self._blend(crowds, sharpness), budget)
         if rule.kind not in cat.RULES:
             return rivals.best(self._rival(rule.kind), budget)
         merged = self.merged(crowds)
         centroids, masses = cat.compared_with(rule.kind, merged.centroids, merged.masses, self._embedding)
-        cosines = self._cosines.setdefault(crowds if rule.kind != "song" else 0, embeddings @ centroids.T)
+        cosines = self._cosines.setdefault((rule.kind in ("song", "blend"), len(centroids)), embeddings @ centroids.T)
         scores = cat.RULES[rule.kind](cosines, masses, sharpness)
         if rule.kind != "quota":
             return rivals.best(scores, budget)
         best_first = rivals.best(scores, len(scores))
-        return best_first[cat.within_quota(cat.nearest_crowds(cosines[best_first]), masses, budget)]
-
-    def _blend(self, crowds: int, sharpness: float) -> Floats:
-        """The crowds by mass and, with the same weight, the song itself: near both is nearer than near one of them."""
-        merged, embeddings = self.merged(crowds), self._trial.audience.embeddings
-        by_mass = cat.mass_score(embeddings @ merged.centroids.T, merged.masses, sharpness) / np.float32(sharpness)
-        blended: Floats = by_mass + embeddings @ self._embedding
-        return blended
+        return best_first[cat.within_quota(cat.nearest_crowds(rule.kind, cosines[best_first]), masses, budget)]
 
     def _rival(self, kind: str) -> npt.NDArray[np.floating[Any]]:
         trial = self._trial
@@ -320,13 +311,20 @@ def table(found: dict[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m streams.replay.compare_rules", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m streams.replay.compare_rules",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--listeners", type=int, default=20_000)
     parser.add_argument("--songs", type=int, default=5_000)
     parser.add_argument("--releases", type=int, default=40, help="of each world")
     parser.add_argument("--plays", type=int, help="of the history; 50 for each listener if not given")
     parser.add_argument("--seed", type=int, default=7, help="of the first world")
     parser.add_argument("--seeds", type=int, default=1, help="so many worlds, each with its own model")
+    parser.add_argument(
+        "--model", type=Path, default=config_folder() / "models" / "demo.toml", help="how it is trained"
+    )
     parser.add_argument("--budgets", type=int, nargs="+", default=[200, 1000])
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(argv)
@@ -337,6 +335,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         releases=asked.releases,
         seeds=asked.seeds,
         budgets=asked.budgets,
+        training=read_settings(asked.model),
     )
     print(json.dumps(found) if asked.json else table(found))
     return 0

@@ -163,9 +163,7 @@ class SelectTargets:
         self._adopted.pop(query_id, None)
 
 
-def _slice(
-    query: AudienceQuery, decision: TargetsSelected, who: Chosen, rows: NDArray[np.int64]
-) -> TargetCandidates:
+def _slice(query: AudienceQuery, decision: TargetsSelected, who: Chosen, rows: NDArray[np.int64]) -> TargetCandidates:
     return TargetCandidates(
         query_id=query.query_id,
         song_id=query.song_id,

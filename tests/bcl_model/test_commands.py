@@ -93,3 +93,19 @@ def test_what_cannot_be_done_is_said_with_an_exit_code(
 def test_a_folder_without_artifacts_says_how_to_make_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model", "list", "--models", str(tmp_path)]) == 0
     assert "bcl train" in capsys.readouterr().out
+
+
+def test_models_and_rivals_are_compared_on_the_same_cold_songs(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tiny.toml").write_text("[contrast]\nweight = 0.0\n[run]\nsteps = 40\npairs_per_step = 128\n")
+    words = ["evaluate", "--data", str(data), "--models", str(tmp_path / "tiny.toml"), "--seeds", "2", "--share", "0.2"]
+
+    assert main([*words, "--out", str(tmp_path / "report.json"), "--json"]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert told == json.loads((tmp_path / "report.json").read_text())
+    assert list(told["methods"]) == ["random", "popularity", "content", "tiny"]
+    recall = {name: values["song_to_songs_recall_at_50"] for name, values in told["methods"].items()}
+    assert recall["tiny"]["mean"] > recall["random"]["mean"]
+    assert recall["tiny"]["low"] < recall["tiny"]["mean"] < recall["tiny"]["high"]

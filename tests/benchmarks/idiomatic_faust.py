@@ -51,13 +51,10 @@ app = faust.App(
 plays_topic = app.topic(os.environ["RIVAL_TOPIC"], key_type=str, key_serializer="raw", value_type=Play)
 samples_topic = app.topic("idiomatic-samples", key_type=str, value_type=Sample)
 listeners = app.Table("idiomatic-listeners", key_type=str, value_type=Listener)
-songs: dict[str, Any] = {}
 
 
-@app.on_before_configured.connect
-def load_songs(app: faust.App, **_: Any) -> None:
-    with np.load(os.environ["RIVAL_SONGS"]) as stored:
-        songs.update(zip(stored["ids"].tolist(), stored["rows"].astype(np.float64), strict=True))
+with np.load(os.environ["RIVAL_SONGS"]) as stored:
+    songs = dict(zip(stored["ids"].tolist(), stored["rows"].astype(np.float64), strict=True))
 
 
 @app.agent(plays_topic)

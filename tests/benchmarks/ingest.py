@@ -4,11 +4,15 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from kafka import KafkaAdminClient
+
+from streams.broker.security import kafka_python_arguments
 from streams.contracts.crowds import AudienceSamples
 from streams.contracts.topics import AUDIENCE_SAMPLES, PLAYS
 from tests.benchmarks.machine import Cores, pin
@@ -46,6 +50,9 @@ def measure(
     cpu = {name: median(progress.cpu_us_per_record() for progress in many) for name, many in found.items()}
     result: dict[str, Any] = {
         "plays_per_second": {name: round(median(many)) for name, many in rates.items()},
+        "undisturbed_plays_per_second": {
+            name: round(median(progress.undisturbed_per_second() for progress in many)) for name, many in found.items()
+        },
         "cpu_us_per_play": {name: round(us, 2) for name, us in cpu.items()},
         "runs": {name: [round(rate) for rate in many] for name, many in rates.items()},
         "samples_per_play": round(median(run.samples for run in worker_runs) / prepared.sizes.plays, 3),
@@ -64,9 +71,7 @@ def run_worker(live: Live, prepared: Prepared, cores: Cores, profile: Path | Non
     begins, samples = group.committed(), _samples(live)
     worker = start_worker(live, cores, profile)
     try:
-        progress = watch(
-            group, begins, ends, for_s=600, start_within_s=START_WITHIN_S, pid=worker.process.pid
-        )
+        progress = watch(group, begins, ends, for_s=600, start_within_s=START_WITHIN_S, pid=worker.process.pid)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{worker.said()[-3000:]}") from error
     folded_s = time.perf_counter()
@@ -108,6 +113,9 @@ class _Rival:
 
 
 def _faust(live: Live, prepared: Prepared) -> _Rival:
+    with closing(KafkaAdminClient(**kafka_python_arguments(live.kafka))) as admin:
+        partitions = {"num_partitions": prepared.sizes.song_partitions, "replication_factor": 1}
+        admin.create_topics({"idiomatic-samples": partitions})
     return _Rival(
         "idiomatic",
         ["-m", "tests.benchmarks.idiomatic_faust", "worker", "--without-web", "-l", "warn"],
@@ -140,7 +148,7 @@ def _run_rival(live: Live, prepared: Prepared, cores: Cores, rival: _Rival, for_
     pin(process.pid, cores.subject)
     group = Group(live.kafka, rival.group, ends)
     try:
-        return watch(
+        progress = watch(
             group, dict.fromkeys(ends, 0), ends, for_s=for_s, start_within_s=START_WITHIN_S, pid=process.pid
         )
     except AssertionError as error:
@@ -149,3 +157,7 @@ def _run_rival(live: Live, prepared: Prepared, cores: Cores, rival: _Rival, for_
         process.kill()
         process.wait()
         group.close()
+    said = log.read_text(errors="replace")
+    if "ERROR" in said:  # an agent that crashes and starts again would look slow
+        raise AssertionError(f"the rival {rival.group} does not work:\n{said[-3000:]}")
+    return progress

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -22,6 +23,7 @@ Offsets = Mapping[tuple[str, int], int]  # topic, partition
 class Point(NamedTuple):
     at_s: float
     cpu_s: float  # of the subject's process
+    delayed_s: float  # its first thread was ready to run and had no core: others disturb the measurement
     records: int
 
 
@@ -38,6 +40,11 @@ class Progress:
     def cpu_us_per_record(self) -> float:
         first, last = self._middle()
         return (last.cpu_s - first.cpu_s) / (last.records - first.records) * 1e6
+
+    def undisturbed_per_second(self) -> float:
+        """Were the core the subject's alone: an estimate, as the broker was disturbed as well."""
+        first, last = self._middle()
+        return (last.records - first.records) / (last.at_s - first.at_s - last.delayed_s + first.delayed_s)
 
     def _middle(self) -> tuple[Point, Point]:
         if len(self.points) < 2:
@@ -77,9 +84,7 @@ class Group:
         self._admin.close()
 
 
-def watch(
-    group: Group, begins: Offsets, ends: Offsets, *, for_s: float, start_within_s: float, pid: int
-) -> Progress:
+def watch(group: Group, begins: Offsets, ends: Offsets, *, for_s: float, start_within_s: float, pid: int) -> Progress:
     """Until the group has committed all, or for `for_s` after the first commit beyond where it began."""
     progress, started_s = Progress(), time.perf_counter()
     before, total = sum(begins.values()), sum(ends.values())
@@ -88,10 +93,18 @@ def watch(
         done, now_s = sum(group.committed().values()), time.perf_counter()
         if done > (progress.points[-1].records if progress.points else before):
             cpu = process.cpu_times()
-            progress.points.append(Point(now_s, cpu.user + cpu.system, done))
+            progress.points.append(Point(now_s, cpu.user + cpu.system, _delayed_s(pid), done))
         if done >= total or (progress.points and now_s - progress.points[0].at_s > for_s):
             return progress
         if not progress.points and now_s - started_s > start_within_s:
             raise AssertionError(f"group {group.name} has committed nothing within {start_within_s:.0f} s")
         time.sleep(ASKED_EVERY_S)
     raise AssertionError(f"the consumer of group {group.name} ended by itself")
+
+
+def _delayed_s(pid: int) -> float:
+    """Linux counts it in nanoseconds; elsewhere 0."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return 0.0

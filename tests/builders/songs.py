@@ -6,7 +6,14 @@ import numpy as np
 
 from bcl_model.fields import Content, Field, Fields, Kind
 from bcl_model.pairs import Interactions
-from bcl_model.settings import EncoderSettings, PairSettings, RankingSettings, RunSettings, TrainSettings
+from bcl_model.settings import (
+    ContrastSettings,
+    EncoderSettings,
+    PairSettings,
+    RankingSettings,
+    RunSettings,
+    TrainSettings,
+)
 
 FIELDS = Fields(
     (
@@ -70,11 +77,12 @@ def world(
 
 
 def quick(**run: object) -> TrainSettings:
-    """A training run of a second or two."""
+    """A training run of a second or two, of BPR only."""
     usual: dict[str, object] = {"steps": 60, "pairs_per_step": 128, "validate_every": 20, "threads": 1}
     return TrainSettings(
         encoder=EncoderSettings((32, 16), (16,)),
         pairs=PairSettings(per_song=20, min_common=2),
         ranking=RankingSettings(negatives=32),
+        contrast=ContrastSettings(weight=0.0),
         run=RunSettings(**(usual | run)),  # type: ignore[arg-type]
     )

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -35,6 +36,17 @@ class WorkerProcess:
     process: subprocess.Popen[bytes]
     log: Path
     data: Path
+    port: int
+
+    def status(self) -> dict[str, Any]:
+        """What it says of itself; empty while it does not answer."""
+        try:
+            return dict(msgspec.json.decode(fetched(f"http://127.0.0.1:{self.port}/status")))
+        except OSError:
+            return {}
+
+    def partitions(self) -> dict[str, list[int]]:
+        return dict(self.status().get("partitions", {}))
 
     def kill(self) -> None:
         self.process.kill()
@@ -95,14 +107,21 @@ class Live:
         data = self.folder / name
         data.mkdir(parents=True, exist_ok=True)
         log = self.folder / f"{name}-{len(list(self.folder.glob(f'{name}-*.log')))}.log"
+        port = free_port()
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [sys.executable, *command],
-                env={**os.environ, **self.environment(name), "OMP_NUM_THREADS": "1", **extra},
+                env={
+                    **os.environ,
+                    **self.environment(name),
+                    "OMP_NUM_THREADS": "1",
+                    "BCL__WORKER__HTTP_PORT": str(port),
+                    **extra,
+                },
                 stdout=out,
                 stderr=out,
             )
-        self.workers[name] = WorkerProcess(name, process, log, data)
+        self.workers[name] = WorkerProcess(name, process, log, data, port)
         return self.workers[name]
 
     def stop_all(self) -> dict[str, int]:
@@ -204,15 +223,29 @@ class Live:
         )
         raise AssertionError(f"{lag} records are not folded after {within_s} s\n{logs}")
 
-    def until(self, said: str, worker: str, within_s: float = 60) -> None:
-        end = time.monotonic() + within_s
-        while time.monotonic() < end:
-            if said in self.workers[worker].said():
+    def owning(self, *names: str, within_s: float = 60) -> None:
+        """These workers, and no others, share all partitions, and each has some of both sides."""
+        wanted = {"song": self.topics.song_partitions, "listener": self.topics.listener_partitions}
+        until, held = time.monotonic() + within_s, {}
+        while time.monotonic() < until:
+            held = {name: self.workers[name].partitions() for name in names}
+            each = [held[name].get(side, []) for name in names for side in wanted]
+            if all(each) and all(
+                sorted(p for name in names for p in held[name][side]) == list(range(count))
+                for side, count in wanted.items()
+            ):
                 return
             time.sleep(0.1)
-        raise AssertionError(
-            f"{worker} did not say {said!r} within {within_s} s:\n{self.workers[worker].said()[-3000:]}"
-        )
+        logs = "\n".join(f"--- {name}\n{self.workers[name].said()[-3000:]}" for name in names)
+        raise AssertionError(f"after {within_s} s the partitions are held so: {held}\n{logs}")
+
+    def until(self, said: str, worker: str, within_s: float = 60, times: int = 1) -> None:
+        end = time.monotonic() + within_s
+        while self.workers[worker].said().count(said) < times:
+            if time.monotonic() > end:
+                log = self.workers[worker].said()[-3000:]
+                raise AssertionError(f"{worker} did not say {said!r} {times} times within {within_s} s:\n{log}")
+            time.sleep(0.1)
 
 
 def committed(admin: KafkaAdminClient, group: str) -> dict[tuple[str, int], int]:
@@ -230,6 +263,12 @@ def partition_count(topics: TopicSettings, topic: Topic) -> int:
 def fetched(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=5) as answer:
         return bytes(answer.read())
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 def all_topics() -> Sequence[Topic]:

@@ -10,10 +10,11 @@ import pytest
 from streams.cli import VERBS, main
 from streams.commands.records import Written, publish
 from streams.contracts.codec import dead_letter_record, decode_batch, encode
+from streams.contracts.dead_letters import DeadLetter
 from streams.contracts.messages import Message
-from streams.contracts.topics import PLAYS, READ_FROM_NEIGHBOURS, SONG_RELEASES, Shard, group_of
+from streams.contracts.topics import AUDIENCE_QUERIES, PLAYS, READ_FROM_NEIGHBOURS, SONG_RELEASES, Shard, group_of
 from streams.settings import ContractSettings
-from tests.builders.contracts import NOW, Logged, play, release, settings
+from tests.builders.contracts import NOW, Logged, play, query, release, settings
 from tests.builders.kafka import read
 from tests.builders.malformed import malformed
 
@@ -298,6 +299,17 @@ def test_only_what_can_be_read_now_is_replayed_to_its_topic(here, kafka_settings
     [record] = read(kafka_settings, topics.prefix + "plays", at_least=1)
     assert (record.key, record.value, record.timestamp) == (b"ann", right, NOW - 2 * 3_600_000)
     assert dict(record.headers) == {"replayed-from": b"plays[1] 5"}
+
+
+def test_a_record_of_our_own_goes_back_to_the_partition_it_came_from(here, kafka_settings, topics, capsys):
+    key, value = encode(Message(AUDIENCE_QUERIES, "s1", query(), NOW))
+    for partition in range(topics.listener_partitions):
+        letter = DeadLetter(AUDIENCE_QUERIES.name, partition, 5, NOW, key, value, "the model was another one")
+        name, *record, headers = dead_letter_record(letter)
+        publish(kafka_settings, [Written(topics.prefix + name, *record, NOW, headers)])
+    assert bcl("dead-letters", "replay", "--topic", AUDIENCE_QUERIES.name, *here) == 0
+    records = read(kafka_settings, topics.prefix + AUDIENCE_QUERIES.name, at_least=topics.listener_partitions)
+    assert sorted(record.partition for record in records) == list(range(topics.listener_partitions))
 
 
 def test_status_tells_how_far_a_group_is_behind(here, kafka_settings, topics, capsys):

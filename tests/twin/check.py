@@ -300,9 +300,6 @@ class Twin:
         """The exact merge of the answers that a decision names, and no candidate besides."""
         queries = self.queries()
         answers = {(one.partition, one.offset): one.value for one in self.log.entries(AUDIENCE_ANSWERS)}
-        first: dict[tuple[str, int], int] = {}
-        for one in self.log.entries(AUDIENCE_ANSWERS):
-            first.setdefault((one.value.query_id, one.value.listener_partition), one.offset)
         told: dict[str, dict[int, list[Choice]]] = defaultdict(lambda: defaultdict(list))
         for (query_id, _, partition, _), one in self.candidates().items():
             told[query_id][partition] += _choices(one.value, partition)
@@ -312,8 +309,10 @@ class Twin:
             self.checked.equal("coverage", query.song_id, decision.coverage, coverage)
             merged: list[AudienceAnswer] = []
             for partition, offset in sorted(decision.answers.items()):
-                self.checked.equal("answers", query.song_id, offset, first.get((query_id, partition)))
-                merged.append(answers[entry.partition, offset])
+                answer = answers[entry.partition, offset]
+                named = (answer.query_id, answer.listener_partition)
+                self.checked.equal("answers", query.song_id, named, (query_id, partition))
+                merged.append(answer)
             wanted: dict[int, list[Choice]] = defaultdict(list)
             for choice in targets_twin.chosen(query, merged, self.settings.selection):
                 wanted[choice.partition].append(choice)
@@ -371,6 +370,7 @@ class Twin:
             song_id, listener_id, candidates, decision, exposures, admission, listening
         )
         said = decision.reason.value if isinstance(decision, Suppression) else None
+        checked.seen[f"reason {said}"] += 1
         checked.equal("reasons", where, said, reason)
         if isinstance(decision, Target):
             checked.equal("not before", where, decision.not_before_ms, due_ms)

@@ -218,6 +218,10 @@ SLOW = {
     "mass": lambda cosines, masses, sharpness: np.log(
         sum(m * np.exp(sharpness * c) for m, c in zip(masses, cosines, strict=True))
     ),
+    "blend": lambda cosines, masses, sharpness: (
+        np.log(sum(m * np.exp(sharpness * c) for m, c in zip(masses[:-1], cosines[:-1], strict=True))) / sharpness
+        + cosines[-1]
+    ),
     "song": lambda cosines, masses, sharpness: max(cosines),
 }
 
@@ -274,7 +278,7 @@ def test_the_song_rule_compares_with_the_song_and_so_does_a_release_without_crow
 
 
 def test_the_nearest_crowd_is_the_first_of_equals() -> None:
-    nearest = cat.nearest_crowds(np.array([[0.1, 0.3, 0.3], [0.5, 0.5, 0.2]], np.float32))
+    nearest = cat.nearest_crowds("max", np.array([[0.1, 0.3, 0.3], [0.5, 0.5, 0.2]], np.float32))
     assert (nearest.dtype, nearest.tolist()) == (np.uint8, [1, 0])
 
 

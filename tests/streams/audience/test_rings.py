@@ -81,7 +81,9 @@ def test_the_rings_that_were_handed_over_are_left_alone():
 def test_embeddings_equal_the_slow_ones():
     made, vectors = random_rings(seed=3)
     known = np.arange(40) % 5 != 0
-    found = ring.embeddings_of(*as_arrays(made, 8), np.where(known[:, None], vectors, 0), known, half_life_ms=30 * DAY)
+    entries, rows = as_arrays(made, 8)
+    rows[rows % 5 == 0] = ring.UNKNOWN
+    found = ring.embeddings_of(entries, rows, vectors, half_life_ms=30 * DAY)
     songs = {n: vectors[n] for n in np.flatnonzero(known).tolist()}
     wanted = [embedding_of(one, songs, half_life_ms=30 * DAY, dimension=16) for one in made]
     np.testing.assert_allclose(found, wanted, atol=1e-6)
@@ -91,23 +93,21 @@ def test_embeddings_equal_the_slow_ones():
 def test_an_embedding_has_the_same_bits_alone_and_among_others(monkeypatch):
     made, vectors = random_rings(seed=4, listeners=90)
     entries, rows = as_arrays(made, 8)
-    known = np.ones(40, np.bool_)
-    together = ring.embeddings_of(entries, rows, vectors, known, half_life_ms=30 * DAY)
+    together = ring.embeddings_of(entries, rows, vectors, half_life_ms=30 * DAY)
     alone = [
-        ring.embeddings_of(entries[n : n + 1], rows[n : n + 1], vectors, known, half_life_ms=30 * DAY)[0]
-        for n in range(90)
+        ring.embeddings_of(entries[n : n + 1], rows[n : n + 1], vectors, half_life_ms=30 * DAY)[0] for n in range(90)
     ]
     assert together.tobytes() == np.array(alone).tobytes()
     monkeypatch.setattr(ring, "PER_CHUNK", 7)
-    assert ring.embeddings_of(entries, rows, vectors, known, half_life_ms=30 * DAY).tobytes() == together.tobytes()
+    assert ring.embeddings_of(entries, rows, vectors, half_life_ms=30 * DAY).tobytes() == together.tobytes()
 
 
 def test_without_any_song_nobody_has_an_embedding():
     entries, rows = as_arrays([(Heard(5, 1, 1),)], 3)
     rows[:] = ring.UNKNOWN
     none = np.zeros((0, 4), np.float32)
-    assert not ring.embeddings_of(entries, rows, none, np.zeros(0, np.bool_), half_life_ms=1.0).any()
-    assert ring.embeddings_of(entries[:0], rows[:0], none, np.zeros(0, np.bool_), half_life_ms=1.0).shape == (0, 4)
+    assert not ring.embeddings_of(entries, rows, none, half_life_ms=1.0).any()
+    assert ring.embeddings_of(entries[:0], rows[:0], none, half_life_ms=1.0).shape == (0, 4)
 
 
 @pytest.mark.parametrize("market", [None, "de", "ﷺﷺﷺﷺﷺﷺﷺﷺ"])

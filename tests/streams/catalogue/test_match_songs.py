@@ -18,6 +18,7 @@ from streams.contracts.ids import query_id_of, seed_of
 from streams.contracts.messages import Message
 from streams.contracts.queries import AudienceQuery, Neighbour, TargetsSelected
 from streams.contracts.topics import DAY_MS, HOUR_MS, SONG_DECISIONS, SONG_EMBEDDINGS
+from streams.state.layout import OPEN_QUERY
 from streams.state.memory_store import MemoryStore
 from tests.builders.catalogue import Catalogue
 from tests.builders.contracts import NOW, batch, crowds, embedded, settings, unit
@@ -177,6 +178,15 @@ def test_a_song_that_was_withdrawn_and_comes_back_is_matched_again() -> None:
     later = embedded("new", 1, 0, published_ms=NOW + DAY_MS)
     messages = matched(stage(a_catalogue()), NEW, "new", later)
     assert [message.time_ms for message in messages] == [NOW] * (1 + L) + [NOW + DAY_MS] * (1 + L)
+
+
+def test_of_a_song_that_is_withdrawn_no_question_stays_open() -> None:
+    store = MemoryStore()
+    match = stage(a_catalogue(), store)
+    matched(match, NEW)
+    assert list(store.items(OPEN_QUERY))
+    matched(match, "new")
+    assert not list(store.items(OPEN_QUERY))
 
 
 def test_a_decision_once_published_stands_whatever_the_views_say_now() -> None:

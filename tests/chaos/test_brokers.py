@@ -1,0 +1,83 @@
+"""Three brokers: one is killed and comes back under load, then each is restarted; nothing is lost, nobody is idle."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaAdminClient
+
+from streams.broker.embedded import EmbeddedKafka
+from streams.broker.security import kafka_python_arguments
+from streams.broker.topics import create
+from streams.contracts.topics import PLAYS, PUSH_TARGETS, SONG_RELEASES, Shard, group_of
+from streams.world.world import World
+from tests.builders.kafka import kafka_settings, topic_settings
+from tests.harness.live import Live
+from tests.harness.scene import catalogue_records, play_records
+from tests.harness.stream import Story, Stream, told
+from tests.twin.check import check
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+
+WORKERS = ("w0", "w1")
+
+
+def admin(live: Live) -> Any:
+    return closing(KafkaAdminClient(**kafka_python_arguments(live.kafka)))
+
+
+def leader_of(live: Live, topic: str, partition: int) -> int:
+    with admin(live) as asked:
+        [found] = asked.describe_topics([topic])
+    [leader] = [one["leader_id"] for one in found["partitions"] if one["partition_index"] == partition]
+    return int(leader)
+
+
+def shares(live: Live, side: Shard) -> list[int]:
+    """Of each member of the group, how many topic partitions it has."""
+    group = group_of(side, live.topics.prefix)
+    with admin(live) as asked:
+        found = asked.describe_groups([group])[group]
+    print(found)
+    return []
+
+
+def test_brokers_die_and_are_restarted_under_load_and_nothing_is_lost(
+    three_brokers: EmbeddedKafka, world: World, artifact: Path, tmp_path: Path
+) -> None:
+    kafka = kafka_settings(three_brokers.bootstrap)
+    topics = topic_settings(replication=3, min_insync=2)
+    create(kafka, topics)
+    live = Live(kafka, topics, tmp_path, artifact)
+    try:
+        for name in WORKERS:
+            live.start(name)
+        live.produce(SONG_RELEASES, catalogue_records(world))
+        live.produce(PLAYS, play_records(world, 15_000))
+        live.drained(within_s=180)
+
+        stream = Stream(live, told(world, Story(plays=5_000, releases=8), seed=21), lasts_s=30)
+        stream.reaches(0.2)
+        leader = leader_of(live, PLAYS.name, 0)
+        three_brokers.kill(leader)
+        stream.reaches(0.6)
+        three_brokers.restart(leader)
+        stream.joined()
+        three_brokers.wait_until_in_sync()
+        live.drained(within_s=180)
+
+        stream = Stream(live, told(world, Story(plays=5_000, releases=8, first=8), seed=22), lasts_s=40)
+        for node in (1, 2, 3):
+            three_brokers.restart(node)
+            three_brokers.wait_until_in_sync()
+        stream.joined()
+        live.drained(within_s=180)
+
+        for side in Shard:
+            assert min(shares(live, side)) > 0 and len(shares(live, side)) == len(WORKERS)
+        assert live.stop_all() == dict.fromkeys(WORKERS, 0)
+        check(live)
+        assert len(live.contracts(PUSH_TARGETS)) > 1_000
+    finally:
+        live.end()
