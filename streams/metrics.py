@@ -4,14 +4,15 @@ Names are in base units under the prefix `bcl_`; labels hold topics, partitions,
 listener.
 """
 
+from collections import Counter as Counts
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
 from streams.contracts.messages import Message
-from streams.contracts.targets import Suppression, Target
+from streams.contracts.targets import Arm, Reason, Suppression, Target
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STAGE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)  # 200 ms: the loop is starved
@@ -74,14 +75,25 @@ class Metrics:
     def consumed(self, topic: str, records: int) -> None:
         self._consumed.labels(topic).inc(records)
 
-    def published(self, message: Message) -> None:
-        self._published.labels(message.topic.name).inc()
-        value = message.value
-        if isinstance(value, Target):
-            self._targets.labels(value.arm.value).inc()
-            self._note_first_target(value)
-        elif isinstance(value, Suppression):
-            self._suppressed.labels(value.reason.value).inc()
+    def published(self, messages: Iterable[Message]) -> None:
+        """Added up before they are told: a release is ten thousand messages."""
+        topics: Counts[str] = Counts()
+        arms: Counts[Arm] = Counts()
+        reasons: Counts[Reason] = Counts()
+        for message in messages:
+            topics[message.topic.name] += 1
+            value = message.value
+            if isinstance(value, Target):
+                arms[value.arm] += 1
+                self._note_first_target(value)
+            elif isinstance(value, Suppression):
+                reasons[value.reason] += 1
+        for topic, count in topics.items():
+            self._published.labels(topic).inc(count)
+        for arm, count in arms.items():
+            self._targets.labels(arm.value).inc(count)
+        for reason, count in reasons.items():
+            self._suppressed.labels(reason.value).inc(count)
 
     def dead_letter(self, topic: str) -> None:
         self._dead.labels(topic).inc()

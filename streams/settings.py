@@ -36,7 +36,7 @@ class WorkerSettings:
     name: str  # static membership; empty: the host name
     data: str  # folder for state; one for each worker
     http_port: int  # 0: any free port
-    records_per_fetch: int
+    records_per_batch: int
     commit_every_s: float
     progress_within_s: float
     drain_within_s: float

@@ -166,20 +166,33 @@ class Feed(Service):
         try:
             while not self.should_stop:
                 await self._assigned.wait()
-                fetched = await self.consumer.getmany(
-                    *self._partitions[topic], timeout_ms=200, max_records=self._worker.records_per_fetch
-                )
-                if fetched:
-                    records = {at.partition: records for at, records in fetched.items()}
-                    self._handed.update({at: records[-1].offset + 1 for at, records in fetched.items()})
-                    # The number is read with the records, and counted up before and after every seek: what was
-                    # fetched from another position than the state's is never taken for the present.
-                    await channel.put(Fetched(topic, self.assignment, records))  # type: ignore[arg-type]  # as its agents do
+                fetched = await self._take(topic)
+                if fetched.records:
+                    for partition, records in fetched.records.items():
+                        at = TopicPartition(self._topic_settings.prefix + topic.name, partition)
+                        self._handed[at] = records[-1].offset + 1
+                    await channel.put(fetched)  # type: ignore[arg-type]  # as its agents do
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             if not self.should_stop:
                 self._fatal(error)
+
+    async def _take(self, topic: Topic) -> Fetched:
+        """A batch of each partition that has one: while one waits for its acknowledgements, another is decided."""
+        at_most, partitions = self._worker.records_per_batch, self._partitions[topic]
+        fetched = await self.consumer.getmany(*partitions, timeout_ms=200, max_records=at_most)
+        # The number is read with the records, and counted up before and after every seek: what was fetched from
+        # another position than the state's is never taken for the present.
+        assignment = self.assignment
+        for at in partitions if fetched else ():
+            if at not in fetched:
+                more = await self.consumer.getmany(at, max_records=at_most)
+                if assignment != self.assignment:
+                    fetched, assignment = more, self.assignment
+                    break
+                fetched.update(more)
+        return Fetched(topic, assignment, {at.partition: records for at, records in fetched.items()})
 
     def acknowledge(self, topic: Topic, partition: int, next_offset: int, assignment: int) -> None:
         if assignment == self.assignment:
@@ -210,7 +223,7 @@ class Feed(Service):
     # -- liveness
 
     def is_caught_up(self) -> bool:
-        return self._assigned.is_set() and sum(self.lags().values()) <= self._worker.records_per_fetch
+        return self._assigned.is_set() and sum(self.lags().values()) <= self._worker.records_per_batch
 
     def lags(self) -> dict[TopicPartition, int]:
         """Records that lie in Kafka and are not yet in the state; without asking Kafka."""

@@ -18,7 +18,7 @@ from streams.contracts.messages import Batch, Message
 from streams.contracts.queries import AudienceQuery, Neighbour
 from streams.contracts.topics import AUDIENCE_QUERIES, DAY_MS, HOUR_MS, SONG_DECISIONS
 from streams.settings import MatchingSettings
-from streams.state.layout import DECIDED, OPEN_QUERY, named
+from streams.state.layout import DECIDED, OPEN_QUERY, WITHDRAWN, named
 from streams.state.store import Store
 
 
@@ -49,7 +49,7 @@ class MatchSongs:
         return outputs
 
     def _query_for(self, embedded: SongEmbedded) -> AudienceQuery | None:
-        if self._store.get(named(DECIDED, embedded.song_id)) is not None:
+        if self._store.get(named(DECIDED, embedded.song_id)) is not None or self._is_withdrawn(embedded):
             return None
         query = self._adopted_for(embedded)
         if query is None:
@@ -76,7 +76,13 @@ class MatchSongs:
         if query_id := self._store.get(named(DECIDED, song_id)):
             self._store.delete(OPEN_QUERY + query_id)
         self._store.delete(named(DECIDED, song_id))
+        self._store.put(named(WITHDRAWN, song_id), withdrawn_ms.to_bytes(8, "little"))
         self._drop_adopted(song_id, withdrawn_ms)
+
+    def _is_withdrawn(self, embedded: SongEmbedded) -> bool:
+        """Where a shard's state is lost, all its songs are published again, after their withdrawals of old."""
+        withdrawn = self._store.get(named(WITHDRAWN, embedded.song_id))
+        return withdrawn is not None and embedded.published_ms <= int.from_bytes(withdrawn, "little")
 
     def _drop_adopted(self, song_id: str, up_to_ms: int) -> None:
         decisions = self._adopted.pop(song_id, {})

@@ -12,18 +12,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     from streams.demo.options import Options
 
     usual = Options()
-    parser.add_argument("--workers", type=_number(1, 16), default=usual.workers, metavar="N")
-    parser.add_argument("--listeners", type=_number(200, 1_000_000), default=usual.listeners, metavar="N")
-    parser.add_argument("--songs", type=_number(100, 1_000_000), default=usual.songs, metavar="N")
     parser.add_argument(
-        "--releases", type=_number(1, 10_000), default=usual.releases, metavar="N", help="within the seconds"
+        "--workers", type=_number(1, 16), default=usual.workers, metavar="N", help="default here: %(default)s"
+    )
+    parser.add_argument(
+        "--listeners", type=_number(200, 1_000_000), default=usual.listeners, metavar="N", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--songs",
+        type=_number(100, 1_000_000),
+        default=usual.songs,
+        metavar="N",
+        help="before the releases; default: %(default)s",
+    )
+    parser.add_argument(
+        "--releases", type=_number(1, 10_000), default=usual.releases, metavar="N", help="default: %(default)s"
     )
     parser.add_argument(
         "--seconds",
         type=_number(1, 86_400),
         default=usual.seconds,
         metavar="S",
-        help="that releases and plays last; before them a world is made, a model trained, a history played",
+        help="for which songs come out and plays go on, after a world is made, a model trained and a history played; "
+        "default: %(default)s",
     )
     parser.add_argument(
         "--seed", type=_number(0, 2**31 - 1), default=usual.seed, metavar="N", help="of world and model"
@@ -50,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
         return reason.exit_code
     finally:
         if measured.kept:
-            print(f"bcl demo: kept in {measured.kept}", file=sys.stderr)
+            again = f"bcl broker --data {measured.kept / 'kafka'}"
+            print(f"bcl demo: all is kept in {measured.kept}; `{again}` starts its Kafka again", file=sys.stderr)
     if args.json:
         print(json.dumps(to_json(options, measured)), flush=True)
     else:

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
     with told():
         catalogue = read_catalogue(args.data, args.fields)
-        methods = {
+        methods: dict[str, evaluate.Method] = {
             "random": evaluate.at_random,
             "popularity": evaluate.popularity,
             "content": evaluate.content_neighbours,

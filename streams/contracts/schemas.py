@@ -270,6 +270,7 @@ _DECIDED: dict[str, Any] = {
     "artifact": "bcl-3f9a",
     "query_id": "c0ffee00c0ffee00c0ffee00c0ffee00",
     "decided_ms": _AT,
+    "not_before_ms": _AT,
     "expires_ms": _AT + 259_200_000,
     "coverage": 1.0,
     "plays_offset": 91_824,
@@ -305,7 +306,7 @@ EXAMPLES: dict[str, msgspec.Struct] = {
         quiet_hours=QuietHours(1_320, 480),
     ),
     LISTENER_ERASURES.name: Erasure(listener_id="listener-42", asked_ms=_AT),
-    PUSH_TARGETS.name: Target(**_DECIDED, not_before_ms=_AT),
+    PUSH_TARGETS.name: Target(**_DECIDED),
     PUSH_SUPPRESSIONS.name: Suppression(**_DECIDED, reason=Reason.DAY_CAP),
     RELEASE_OUTCOMES.name: Outcome(
         song_id="song-4711",

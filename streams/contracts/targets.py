@@ -19,7 +19,6 @@ class Reason(StrEnum):
 
     ERASED = "erased"
     NO_CONSENT = "no-consent"
-    HELD_OUT = "held-out"
     ALREADY_PUSHED = "already-pushed"
     ALREADY_HEARD = "already-heard"
     COOLING_DOWN = "cooling-down"
@@ -27,6 +26,7 @@ class Reason(StrEnum):
     DAY_CAP = "day-cap"
     UNKNOWN_ZONE = "unknown-zone"
     EXPIRED = "expired"
+    HELD_OUT = "held-out"  # nothing else speaks against them: what the targets are compared with
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
@@ -68,6 +68,7 @@ class Suppression(msgspec.Struct, frozen=True, gc=False):
     artifact: Id
     query_id: Id
     decided_ms: EpochMs
+    not_before_ms: EpochMs  # when it would have been due
     expires_ms: EpochMs
     coverage: Share
     plays_offset: Count

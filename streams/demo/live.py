@@ -174,7 +174,7 @@ class Live:
                     if self._timing.targeted(target.song_id, target.listener_id, at_s):
                         self._told.append(target)
                 case Suppression() as suppression:
-                    self._timing.suppressed(suppression.song_id, suppression.listener_id, at_s)
+                    self._timing.suppressed(suppression.song_id, suppression.listener_id, suppression.reason, at_s)
 
     async def _react(self) -> None:
         while True:

@@ -1,5 +1,6 @@
 """What may be asked of the demo, and the sizes that follow from it."""
 
+import os
 from dataclasses import dataclass
 
 PLAYS_BEFORE = 50  # of each listener, in the history
@@ -8,11 +9,11 @@ RELEASES_WITHIN = 0.8  # of the live phase: the last one is to be decided, and m
 
 @dataclass(frozen=True)
 class Options:
-    workers: int = 1
+    workers: int = 1 if (os.cpu_count() or 1) < 4 else 2  # Kafka, the demo and a worker fill two cores
     listeners: int = 20_000
     songs: int = 5_000
     releases: int = 20
-    seconds: float = 60.0  # that plays and releases last
+    seconds: float = 60  # that plays and releases last
     seed: int = 7
     keep: bool = False
 

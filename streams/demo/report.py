@@ -72,6 +72,7 @@ def to_json(options: Options, measured: Measured) -> dict[str, Any]:
         "undecided_releases": sum(not one.is_decided for one in timing.releases),
         "targets": measured.targets,
         "suppressions": measured.suppressions,
+        "suppressions_by_reason": dict(timing.reasons.most_common()),
         "dead_letters": measured.dead_letters,
         "plays": measured.plays,
         "plays_per_second": round(measured.plays_per_second, 1),
@@ -115,8 +116,6 @@ def shown(options: Options, measured: Measured) -> RenderableType:
     parts: list[RenderableType] = [table_of(measured.timing.releases), *_figures(options, measured)]
     if measured.comparison:
         parts += [_table(measured.comparison), f"{COMPARED} All of it is of a simulated world."]
-    if measured.kept:
-        parts.append(f"kept in {measured.kept}; `bcl broker --data {measured.kept / 'kafka'}` starts its Kafka again")
     return Group(*parts)
 
 
@@ -127,9 +126,10 @@ def printed(options: Options, measured: Measured) -> None:
 def _figures(options: Options, measured: Measured) -> list[str]:
     first, last = percentiles(measured.timing.first_target_ms()), percentiles(measured.timing.last_target_ms())
     codes = ", ".join(f"{name} {code}" for name, code in measured.worker_exit_codes.items())
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in measured.timing.reasons.most_common())
     return [
         f"{len(measured.timing.releases)} releases, {measured.targets:,} targets, {measured.suppressions:,} "
-        f"suppressions, {measured.dead_letters:,} dead letters",
+        f"suppressions ({reasons or 'none'}), {measured.dead_letters:,} dead letters",
         f"{measured.plays:,} plays meanwhile, {measured.plays_per_second:,.0f}/s, {measured.reactions:,} of them "
         f"reactions to pushes; before, {measured.history:,} of history at {measured.history_per_second:,.0f}/s",
         f"first target after {first['p50']} ms (p99 {first['p99']}), "

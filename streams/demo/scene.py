@@ -57,8 +57,8 @@ class Scene:
     def __init__(self, options: Options, measured: Measured, screen: Screen, now: Now, stack: ExitStack) -> None:
         self._options, self._measured, self._screen, self._now = options, measured, screen, now
         self._stack = stack
-        self._workers = Workers()
         self._folder = Path(tempfile.mkdtemp(prefix="bcl-demo-"))
+        self._workers = Workers(self._folder, keep=options.keep)
         if options.keep:
             measured.kept = self._folder
         else:
@@ -69,7 +69,7 @@ class Scene:
         with self._phase("starting Kafka"):
             data = self._folder / "kafka" if self._options.keep else None
             self._kafka = self._stack.enter_context(EmbeddedKafka(data=data, progress=self._fetched))
-            self._settings = self._settings_with(BCL__MODEL__ARTIFACT=str(self._folder / "models"))
+            self._settings = self._settings_for(self._folder / "models")
             create(self._settings.kafka, self._settings.topics)
         with self._phase("making a world"):
             chosen = self._options
@@ -94,18 +94,15 @@ class Scene:
                 replace(settings, run=replace(settings.run, seed=self._options.seed, threads=threads)),
                 progress=self._trained,
             )
-            self._settings = self._settings_with(BCL__MODEL__ARTIFACT=str(artifact))
+            self._settings = self._settings_for(artifact)
             self._measured.training = json.loads((artifact / "metrics.json").read_text())
 
     def start(self) -> None:
         with self._phase("starting workers"):
             self._stack.callback(self._workers.stop)
             for number in range(self._options.workers):
-                name = f"worker-{number}"
-                environment = self._environment(
-                    BCL__WORKER__DATA=str(self._folder / name), BCL__MODEL__ARTIFACT=self._settings.model.artifact
-                )
-                self._workers.start(name, environment, self._folder, [config_folder() / OVERLAY])
+                environment = self._environment(artifact=Path(self._settings.model.artifact))
+                self._workers.start(f"worker-{number}", environment, config_folder() / OVERLAY)
             self._now.workers = self._options.workers
 
     async def live(self) -> None:
@@ -147,10 +144,10 @@ class Scene:
         self._kafka.raise_if_ended()
         self._workers.raise_if_ended()
 
-    def _settings_with(self, **said: str) -> Settings:
-        return load_settings([config_folder() / OVERLAY], self._environment(**said))
+    def _settings_for(self, artifact: Path) -> Settings:
+        return load_settings([config_folder() / OVERLAY], self._environment(artifact))
 
-    def _environment(self, **said: str) -> dict[str, str]:
+    def _environment(self, artifact: Path) -> dict[str, str]:
         """Settings that the caller's environment names hold here too, but for Kafka, which is the demo's own."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("BCL__KAFKA__")}
         ours = {
@@ -162,9 +159,10 @@ class Scene:
             variable_of("worker", "commit_every_s"): "0.25",
             variable_of("checkpoints", "store"): str(self._folder / "checkpoints"),
             variable_of("matching", "budget"): str(self._options.budget),
+            variable_of("model", "artifact"): str(artifact),
             "OMP_NUM_THREADS": "1",
         }
-        return {**inherited, **ours, **said}
+        return inherited | ours
 
     @contextmanager
     def _phase(self, what: str) -> Iterator[None]:

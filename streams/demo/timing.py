@@ -3,6 +3,7 @@
 A candidate is decided when it is seen as a target or as a suppression; second copies change nothing.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -42,6 +43,7 @@ class Timing:
     """All releases of a run, and what was seen of each."""
 
     def __init__(self) -> None:
+        self.reasons: Counter[str] = Counter()  # of suppressions
         self._followed: dict[str, Followed] = {}
 
     @property
@@ -74,12 +76,13 @@ class Timing:
         one.last_s = at_s
         return True
 
-    def suppressed(self, song_id: str, listener_id: str, at_s: float) -> bool:
+    def suppressed(self, song_id: str, listener_id: str, reason: str, at_s: float) -> bool:
         """Whether this is news."""
         one = self._followed.get(song_id)
         if one is None or listener_id in one.suppressed:
             return False
         one.suppressed.add(listener_id)
+        self.reasons[reason] += 1
         one.last_s = at_s
         return True
 

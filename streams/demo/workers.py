@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from streams.broker import watchdog
+from streams.config import variable_of
 from streams.errors import Stop
 
 ENDS_WITHIN_S = 30.0
@@ -19,11 +20,13 @@ class WorkerEnded(Stop):
 
 
 class Worker:
-    """`bcl worker` under a watchdog that ends it when the demo is gone, by whatever signal."""
+    """A process under a watchdog that ends it when the demo is gone, by whatever signal; `remove` goes then too."""
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, remove: Path | None
+    ) -> None:
         self.name, self.log = name, log
-        guard = [sys.executable, "-I", "-S", str(Path(watchdog.__file__)), str(os.getpid()), ""]
+        guard = [sys.executable, "-I", "-S", str(Path(watchdog.__file__)), str(os.getpid()), str(remove or "")]
         with log.open("wb") as words:
             self._guard = subprocess.Popen(
                 [*guard, *command],
@@ -75,14 +78,20 @@ class Worker:
 
 
 class Workers:
-    def __init__(self) -> None:
+    """`keep`: should the demo be killed, the folder with state, logs and models stays."""
+
+    def __init__(self, folder: Path, *, keep: bool) -> None:
         self.running: list[Worker] = []
         self.exit_codes: dict[str, int] = {}
+        self._folder, self._keep = folder, keep
 
-    def start(self, name: str, environment: Mapping[str, str], folder: Path, config: Sequence[Path]) -> None:
-        overlays = [word for file in config for word in ("--config", str(file))]
-        command = [sys.executable, "-m", "streams.cli", "worker", *overlays]
-        self.running.append(Worker(name, command, environment, folder / f"{name}.log"))
+    def start(self, name: str, environment: Mapping[str, str], config: Path) -> None:
+        data = self._folder / name
+        data.mkdir()
+        command = [sys.executable, "-m", "streams.cli", "worker", "--config", str(config)]
+        said = {**environment, variable_of("worker", "data"): str(data)}
+        remove = None if self._keep else data  # and the folder it is in: see the watchdog
+        self.running.append(Worker(name, command, said, self._folder / f"{name}.log", remove))
 
     def raise_if_ended(self) -> None:
         for worker in self.running:

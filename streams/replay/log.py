@@ -20,7 +20,10 @@ class Logged(NamedTuple):
 
 
 class Log:
-    """By topic name and partition, in the order of the offsets. Gaps are allowed, compaction leaves some."""
+    """By topic name and partition, in the order of the offsets.
+
+    Where compaction has taken what a decision knew, that decision cannot be taken again: record before it does.
+    """
 
     def __init__(self, topics: Mapping[str, Mapping[int, Sequence[Record]]], contracts: ContractSettings) -> None:
         self._topics, self._contracts = topics, contracts

@@ -41,6 +41,11 @@ class Verdict(NamedTuple):
     settings_offset: int
     erasures_offset: int
 
+    @property
+    def is_push(self) -> bool:
+        """Sent, or kept back for the comparison alone."""
+        return self.reason is None or self.reason is Reason.HELD_OUT
+
 
 @dataclass
 class AdmitTargets:
@@ -62,17 +67,15 @@ class AdmitTargets:
         self._ahead: dict[str, list[Push]] = {}  # adopted and not yet come to: they count against what comes before
 
     def adopt(self, decision: msgspec.Struct) -> None:
-        if isinstance(decision, Target):
-            reason, not_before_ms = None, decision.not_before_ms
-            push = Push(key_of(decision.song_id), decision.decided_ms, not_before_ms, decision.arm)
-            self._ahead.setdefault(decision.listener_id, []).append(push)
-        elif isinstance(decision, Suppression):
-            reason, not_before_ms = decision.reason, 0
-        else:
+        if not isinstance(decision, Target | Suppression):
             return
-        self._adopted[decision.query_id, decision.decided_ms, decision.target_id] = Verdict(
-            reason, not_before_ms, decision.plays_offset, decision.settings_offset, decision.erasures_offset
-        )
+        reason = decision.reason if isinstance(decision, Suppression) else None
+        offsets = decision.plays_offset, decision.settings_offset, decision.erasures_offset
+        verdict = Verdict(reason, decision.not_before_ms, *offsets)
+        self._adopted[decision.query_id, decision.decided_ms, decision.target_id] = verdict
+        if verdict.is_push:
+            push = Push(key_of(decision.song_id), decision.decided_ms, verdict.not_before_ms, decision.arm)
+            self._ahead.setdefault(decision.listener_id, []).append(push)
 
     def handle(self, batch: Batch[TargetCandidates]) -> list[Message | DeadLetter]:
         messages: list[Message | DeadLetter] = []
@@ -93,21 +96,17 @@ class AdmitTargets:
         for n, listener_id in enumerate(candidates.listener_ids):
             target_id, arm = target_id_of(song_id, listener_id), _ARMS[candidates.arms[n]]
             listener = self._listener(listener_id, have_heard[n], arm)
-            due = due_ms(max(decided_ms, candidates.released_ms), listener.settings, self.settings)
             verdict = self._adopted.pop((candidates.query_id, decided_ms, target_id), None)
             if verdict is None:
+                due = due_ms(max(decided_ms, candidates.released_ms), listener.settings, self.settings)
                 reason = self._reason(candidates, song_key, self._and_ahead(listener_id, listener), due)
                 verdict = Verdict(reason, due, *known)
-            elif verdict.reason is None:
-                due = verdict.not_before_ms
-            if verdict.reason is None or (
-                verdict.reason is Reason.HELD_OUT
-                and self._reason(candidates, song_key, listener._replace(held_out=False), due) is None
-            ):
+            if verdict.is_push:
                 reached[arm] = reached.get(arm, 0) + 1
                 if is_erased(listener.settings, listener.erased_ms):
                     continue  # adopted, and sent before they were erased: nothing is sent or remembered any more
-                self._remember(listener_id, listener.exposure, Push(song_key, decided_ms, due, arm))
+                push = Push(song_key, decided_ms, verdict.not_before_ms, arm)
+                self._remember(listener_id, listener.exposure, push)
             messages.append(_message(candidates, n, target_id, arm, verdict, partition))
         return [*messages, _reactions(candidates, reached, partition, offset)]
 
@@ -187,6 +186,7 @@ def _message(
         artifact=candidates.artifact,
         query_id=candidates.query_id,
         decided_ms=candidates.decided_ms,
+        not_before_ms=not_before_ms,
         expires_ms=candidates.expires_ms,
         coverage=candidates.coverage,
         plays_offset=plays_offset,

@@ -75,8 +75,6 @@ def reason_to_suppress(
         return Reason.ERASED
     if not (listener.settings.consent if listener.settings is not None else settings.consent_by_default):
         return Reason.NO_CONSENT
-    if listener.held_out:
-        return Reason.HELD_OUT
     if song_key in listener.exposure.song_keys:
         return Reason.ALREADY_PUSHED
     if listener.heard:
@@ -88,7 +86,7 @@ def reason_to_suppress(
         return Reason.UNKNOWN_ZONE
     if due_ms >= expires_ms:
         return Reason.EXPIRED
-    return None
+    return Reason.HELD_OUT if listener.held_out else None
 
 
 def is_erased(listener: ListenerSettings | None, erased_ms: int | None) -> bool:

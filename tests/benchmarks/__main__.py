@@ -1,14 +1,11 @@
 """Measure: python -m tests.benchmarks ingest | release | state [--quick] [--json]"""
 
-import argparse
 import json
-import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from tests.benchmarks import ingest
-from tests.benchmarks.machine import cores, description, pin
+from tests.benchmarks.machine import cores, pin
 from tests.benchmarks.prepared import Sizes, prepare
 
 FULL = Sizes(listeners=100_000, songs=20_000, history=1_500_000, plays=2_000_000)

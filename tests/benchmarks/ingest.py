@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +35,20 @@ class Run(NamedTuple):
 
 
 def measure(
-    prepared: Prepared, cores: Cores, *, runs: int, rival_s: float, rivals: bool = True, profile: Path | None = None
+    prepared: Prepared,
+    cores: Cores,
+    *,
+    runs: int,
+    rival_s: float,
+    rivals: bool = True,
+    profile: Path | None = None,
+    changes: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Worker, Faust, counting; worker, Faust, counting; ... and the median of each."""
     found: dict[str, list[Progress]] = {WORKER: [], **({FAUST: [], COUNTING: []} if rivals else {})}
     worker_runs: list[Run] = []
     for n in range(runs):
-        with prepared.copy(f"run-{n}") as live:
+        with prepared.copy(f"run-{n}", changes) as live:
             worker_runs.append(run_worker(live, prepared, cores, profile))
             found[WORKER].append(worker_runs[-1].progress)
             if rivals:

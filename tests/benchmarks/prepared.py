@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from streams.broker.topics import create
 from streams.contracts.partitions import partition_of
 from streams.contracts.topics import PLAYS, SONG_EMBEDDINGS, SONG_RELEASES
 from streams.settings import KafkaSettings
-from streams.world.plays import Plays, Playing, history, records
+from streams.world.plays import Playing, Plays, history, records
 from streams.world.world import World, WorldSettings
 from tests.benchmarks.machine import Cores
 from tests.builders.kafka import kafka_settings, topic_settings
@@ -64,7 +64,7 @@ class Prepared:
         return self.folder / "embeddings.npz"
 
     @contextmanager
-    def copy(self, name: str, **changes: str) -> Iterator[Live]:
+    def copy(self, name: str, changes: Mapping[str, str] | None = None) -> Iterator[Live]:
         """A Kafka of its own and a worker that can be started; nothing is left of either."""
         folder = self.folder / name
         folder.mkdir()
@@ -72,7 +72,7 @@ class Prepared:
             for part in ("kafka", "w"):
                 subprocess.run(["cp", "-a", "--sparse=always", str(self.folder / part), str(folder / part)], check=True)
             with EmbeddedKafka(data=folder / "kafka", heap_mb=1024) as kafka:
-                live = self._live(kafka_settings(kafka.bootstrap), folder, changes)
+                live = self._live(kafka_settings(kafka.bootstrap), folder, changes or {})
                 try:
                     yield live
                 finally:
@@ -80,7 +80,7 @@ class Prepared:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _live(self, kafka: KafkaSettings, folder: Path, changes: dict[str, str]) -> Live:
+    def _live(self, kafka: KafkaSettings, folder: Path, changes: Mapping[str, str]) -> Live:
         sizes = self.sizes
         topics = topic_settings(
             listener_partitions=sizes.listener_partitions, song_partitions=sizes.song_partitions, prefix="bench-"

@@ -178,7 +178,7 @@ def chosen(*listeners: str, song: str = "new", at: int = NOW, **more: Any) -> Ta
 
 
 def target(to: str = "ann", song: str = "new", *, at: int = NOW, **more: Any) -> Target:
-    return Target(**(_decision(to, song, at) | {"not_before_ms": at} | more))
+    return Target(**(_decision(to, song, at) | more))
 
 
 def suppression(
@@ -257,6 +257,7 @@ def _decision(to: str, song: str, at: int) -> dict[str, Any]:
         "artifact": ARTIFACT,
         "query_id": query_id_of(song, ARTIFACT, "c1", POLICY),
         "decided_ms": at,
+        "not_before_ms": at,
         "expires_ms": at + 72 * HOUR_MS,
         "coverage": 1.0,
         "plays_offset": 5,

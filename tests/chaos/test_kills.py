@@ -52,3 +52,20 @@ def test_a_worker_that_dies_at_each_named_point_in_turn_loses_nothing(live: Live
     live.drained()
     assert live.stop_all() == {"one": 0, "two": 0}
     print(check(live, seed).seen)
+
+
+def test_a_worker_that_is_asked_to_end_finishes_what_is_under_way_and_loses_nothing(live: Live, world: World) -> None:
+    seed = 13
+    print(f"seed {seed}")
+    live.start("one"), live.start("two")
+    live.drained()
+    stream = Stream(live, told(world, Story(), seed), lasts_s=20)
+    for share, name in ((0.2, "two"), (0.5, "one")):
+        stream.reaches(share)
+        assert live.workers[name].stop() == 0
+        live.start(name)
+        live.owning("one", "two")
+    stream.joined()
+    live.drained()
+    assert live.stop_all() == {"one": 0, "two": 0}
+    check(live, seed)

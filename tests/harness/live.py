@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -224,16 +225,12 @@ class Live:
         raise AssertionError(f"{lag} records are not folded after {within_s} s\n{logs}")
 
     def owning(self, *names: str, within_s: float = 60) -> None:
-        """These workers, and no others, share all partitions, and each has some of both sides."""
-        wanted = {"song": self.topics.song_partitions, "listener": self.topics.listener_partitions}
+        """These workers, and no others, share all partitions of both sides, as many of them as can have one."""
+        counts = {"song": self.topics.song_partitions, "listener": self.topics.listener_partitions}
         until, held = time.monotonic() + within_s, {}
         while time.monotonic() < until:
             held = {name: self.workers[name].partitions() for name in names}
-            each = [held[name].get(side, []) for name in names for side in wanted]
-            if all(each) and all(
-                sorted(p for name in names for p in held[name][side]) == list(range(count))
-                for side, count in wanted.items()
-            ):
+            if all(_is_shared([each.get(side, []) for each in held.values()], count) for side, count in counts.items()):
                 return
             time.sleep(0.1)
         logs = "\n".join(f"--- {name}\n{self.workers[name].said()[-3000:]}" for name in names)
@@ -246,6 +243,10 @@ class Live:
                 log = self.workers[worker].said()[-3000:]
                 raise AssertionError(f"{worker} did not say {said!r} {times} times within {within_s} s:\n{log}")
             time.sleep(0.1)
+
+
+def _is_shared(held: Sequence[Sequence[int]], count: int) -> bool:
+    return sorted(chain(*held)) == list(range(count)) and sum(map(bool, held)) == min(len(held), count)
 
 
 def committed(admin: KafkaAdminClient, group: str) -> dict[tuple[str, int], int]:

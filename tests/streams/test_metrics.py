@@ -32,7 +32,7 @@ def metrics(clock):
 def published(metrics: Metrics, *contracts) -> None:
     for one in contracts:
         topic = PUSH_SUPPRESSIONS if hasattr(one, "reason") else PUSH_TARGETS
-        metrics.published(Message(topic, one.listener_id, one, NOW))
+        metrics.published([Message(topic, one.listener_id, one, NOW)])
 
 
 def test_records_are_counted_by_topic(metrics):

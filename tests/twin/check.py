@@ -372,14 +372,8 @@ class Twin:
         said = decision.reason.value if isinstance(decision, Suppression) else None
         checked.seen[f"reason {said}"] += 1
         checked.equal("reasons", where, said, reason)
-        if isinstance(decision, Target):
-            checked.equal("not before", where, decision.not_before_ms, due_ms)
-        if said == "held-out":
-            reason, due_ms = targets_twin.judged(
-                song_id, listener_id, candidates, decision, exposures, admission, listening, ask_hold_out=False
-            )
-            said = reason
-        if said is None:
+        checked.equal("not before", where, decision.not_before_ms, due_ms)
+        if said in (None, "held-out"):
             push = Push(song_id, candidates.decided_ms, due_ms, candidates.arms[n], decision.erasures_offset)
             exposures.add(listener_id, push)
 
@@ -432,13 +426,14 @@ class Twin:
         }
         published = {one.key: one.value for one in self.log.partitions(RELEASE_OUTCOMES)[partition]}
         self.checked.equal("published outcomes", partition, published, found)
-        told = Counter((one.value.song_id, one.value.arm.value) for one in self.targets.values())
+        kept_aside = [one for one in self.suppressions.values() if one.value.reason == "held-out"]
+        told = Counter((one.value.song_id, one.value.arm) for one in (*self.targets.values(), *kept_aside))
         for song_id in sorted(found.keys() | wanted.keys()):
             outcome = found.get(song_id)
             sums = {what: dict(counts) for what, counts in wanted[song_id].items() if counts}
             counted = {what: getattr(outcome, what, {}) for what in ("reached", "effective_plays", "likes")}
             self.checked.equal("outcomes", song_id, {what: one for what, one in counted.items() if one}, sums)
-            for arm in ("target", "exploration"):
+            for arm in targets_twin.ARMS:
                 self.checked.equal("reached", (song_id, arm), counted["reached"].get(arm, 0), told[song_id, arm])
 
 

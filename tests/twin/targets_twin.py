@@ -153,8 +153,6 @@ def judged(
     exposures: Exposures,
     settings: AdmissionSettings,
     listening: ListeningSettings,
-    *,
-    ask_hold_out: bool = True,
 ) -> tuple[str | None, int]:
     """The reason not to tell this listener, knowing what the decision knew; and when the push would be due."""
     known = exposures.known
@@ -173,8 +171,6 @@ def judged(
         return "erased", due
     if not (own.consent if own else settings.consent_by_default):
         return "no-consent", due
-    if ask_hold_out and held_out(listener, settings):
-        return "held-out", due
     if song in {push.song_id for push in pushes}:
         return "already-pushed", due
     if known.has_heard(listener, song, decision.plays_offset, erased, listening):
@@ -189,7 +185,9 @@ def judged(
             return "day-cap", due
     else:
         return "unknown-zone", due
-    return ("expired", due) if due >= candidates.expires_ms else (None, due)
+    if due >= candidates.expires_ms:
+        return "expired", due
+    return ("held-out" if held_out(listener, settings) else None), due
 
 
 def most_within(times: Iterable[int], window_ms: float, around: int) -> int:

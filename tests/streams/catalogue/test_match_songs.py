@@ -180,6 +180,13 @@ def test_a_song_that_was_withdrawn_and_comes_back_is_matched_again() -> None:
     assert [message.time_ms for message in messages] == [NOW] * (1 + L) + [NOW + DAY_MS] * (1 + L)
 
 
+def test_a_song_that_is_published_again_after_a_later_withdrawal_is_not_matched_again() -> None:
+    """A shard that lost its state publishes all embeddings anew, each before the withdrawal that followed it."""
+    match = stage(a_catalogue())
+    assert matched(match, NEW, "new")
+    assert matched(match, NEW, "new", NEW) == []
+
+
 def test_of_a_song_that_is_withdrawn_no_question_stays_open() -> None:
     store = MemoryStore()
     match = stage(a_catalogue(), store)

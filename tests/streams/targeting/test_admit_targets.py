@@ -193,7 +193,7 @@ def test_who_is_held_out_counts_only_where_a_push_would_have_been_sent():
 
     messages = by.deliver(records(*songs))
 
-    assert [one.reason for one in of(PUSH_SUPPRESSIONS, messages)] == [Reason.HELD_OUT] * 2
+    assert [one.reason for one in of(PUSH_SUPPRESSIONS, messages)] == [Reason.HELD_OUT, Reason.DAY_CAP]
     assert [one.reached for one in of(TARGET_REACTIONS, messages)] == [{"hold-out": 1}, {}]
     assert exposed(by, "ann") == [(key_of("s0"), Arm.HOLD_OUT)]
 

@@ -70,13 +70,12 @@ def test_who_nothing_speaks_against_is_told():
 
 # From the last reason to the first: each listener has all that follow as well.
 EVERYTHING = {
-    Reason.EXPIRED: {},
+    Reason.EXPIRED: {"held_out": True},
     Reason.UNKNOWN_ZONE: {"settings": listener_settings(time_zone="Mars/Olympus")},
     Reason.ROLLING_CAP: {"exposure": told(NOW - 9 * HOUR_MS, NOW - 8 * HOUR_MS)},
     Reason.COOLING_DOWN: {"exposure": told(NOW - 9 * HOUR_MS, NOW - 1)},
     Reason.ALREADY_HEARD: {"heard": True},
     Reason.ALREADY_PUSHED: {"exposure": told(NOW - 9 * HOUR_MS, NOW - 1, songs=SONG - 1)},
-    Reason.HELD_OUT: {"held_out": True},
     Reason.NO_CONSENT: {"settings": listener_settings(consent=False, time_zone="Mars/Olympus")},
     Reason.ERASED: {"erased_ms": NOW},
 }
@@ -93,6 +92,11 @@ def test_reasons_are_asked_in_their_order():
     assert found == list(EVERYTHING)
     order = list(Reason)
     assert [order.index(one) for one in found] == sorted((order.index(one) for one in found), reverse=True)
+
+
+def test_who_is_kept_aside_is_held_out_only_where_nothing_else_speaks_against_them():
+    assert reason(listener(held_out=True)) is Reason.HELD_OUT
+    assert reason(listener(held_out=True, heard=True)) is Reason.ALREADY_HEARD
 
 
 def test_the_day_cap_is_asked_before_the_expiry():

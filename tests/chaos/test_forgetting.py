@@ -1,0 +1,113 @@
+"""What is withdrawn or erased is gone: from answers within a second, from every disk within the stated limit."""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from streams.contracts.ids import key_of
+from streams.contracts.listeners import Erasure
+from streams.contracts.queries import AudienceQuery
+from streams.contracts.releases import Release
+from streams.contracts.topics import LISTENER_ERASURES, PUSH_TARGETS, SONG_DECISIONS, SONG_RELEASES
+from streams.state.layout import ERASED, keyed
+from streams.world.world import World
+from tests.harness.live import Live
+from tests.twin.check import check
+from tests.twin.log import read_state
+
+pytestmark = pytest.mark.chaos
+
+
+def test_a_withdrawn_song_is_gone_from_the_answers_of_all_workers_within_a_second(live: Live, world: World) -> None:
+    live.start("one"), live.start("two")
+    live.drained()
+    [new] = world.new_releases(1)
+    release(live, world, msgspec.structs.replace(new, song_id="first"))
+    live.drained()
+    nearest = [one.song_id for one in asked(live, "first").because[:3]]
+    for n, song_id in enumerate(nearest):
+        songs = {name: worker.status()["songs"] for name, worker in live.workers.items()}
+        live.produce(SONG_RELEASES, [(song_id, None, world.settings.start_ms)])
+        acknowledged = time.monotonic()
+        while any(worker.status()["songs"] >= songs[name] for name, worker in live.workers.items()):
+            assert time.monotonic() - acknowledged < 10, f"{song_id} is still there"
+            time.sleep(0.01)
+        took_s = time.monotonic() - acknowledged
+        print(f"gone after {took_s:.3f} s")
+        assert took_s < 1
+        release(live, world, msgspec.structs.replace(new, song_id=f"next-{n}"))
+    live.drained()
+    for n in range(3):
+        because = {one.song_id for one in asked(live, f"next-{n}").because}
+        assert because and not because & set(nearest[: n + 1])
+    live.stop_all()
+    check(live)
+
+
+def test_an_erased_listener_gets_no_target_and_leaves_no_byte_behind(
+    make_live: Callable[..., Live], world: World
+) -> None:
+    live = make_live(BCL__CHECKPOINTS__KEEP_H="0.003")
+    live.start("one")
+    live.drained()
+    live.start("two")  # half of the partitions move, and "one" keeps their state, which grows old
+    live.owning("one", "two")
+    songs = world.new_releases(4)
+    release(live, world, *songs[:2])
+    live.drained()
+    erased = sorted({one.listener_id for _, _, one in live.contracts(PUSH_TARGETS)})[::40][:5]
+    folders = [live.folder / name for name in ("one", "two", "checkpoints")]
+    assert files_with(folders, erased), "they were there before"
+    listeners = sum(worker.status()["listeners"] for worker in live.workers.values())
+
+    asked_ms = world.settings.start_ms + 1
+    live.produce(LISTENER_ERASURES, [(name, Erasure(asked_ms=asked_ms), asked_ms) for name in erased])
+    live.drained()
+    release(live, world, *songs[2:])
+    live.drained()
+    later = [
+        one.listener_id
+        for _, _, one in live.contracts(PUSH_TARGETS)
+        if one.song_id in (songs[2].song_id, songs[3].song_id)
+    ]
+    assert later and not set(later) & set(erased)
+    assert sum(worker.status()["listeners"] for worker in live.workers.values()) == listeners - len(erased)
+
+    until = time.monotonic() + 60
+    while found := files_with(folders, erased):
+        assert time.monotonic() < until, found
+        time.sleep(0.5)
+    live.stop_all()
+    keys = [key_of(name).to_bytes(8, "little") for name in erased]
+    for folder in live.folder.glob("*/state/*-*"):
+        rows = read_state(folder).rows
+        markers = {keyed(ERASED, key_of(name)) for name in erased}
+        assert not [row for row in rows if row not in markers and any(key in row + rows[row] for key in keys)]
+    check(live)
+
+
+def release(live: Live, world: World, *songs: Release) -> None:
+    live.produce(SONG_RELEASES, [(song.song_id, song, world.settings.start_ms) for song in songs])
+
+
+def asked(live: Live, song_id: str) -> AudienceQuery:
+    decisions = [one for _, _, one in live.contracts(SONG_DECISIONS)]
+    return next(one for one in decisions if isinstance(one, AudienceQuery) and one.song_id == song_id)
+
+
+def files_with(folders: Iterable[Path], names: Iterable[str]) -> list[str]:
+    """Which files hold one of these names; and of files of song shards, which have no markers, one of their keys."""
+    wanted = [name.encode() for name in names]
+    keys = [key_of(name).to_bytes(8, "little") for name in names]
+    found = []
+    for file in (one for folder in folders for one in folder.rglob("*") if one.is_file()):
+        try:
+            raw = file.read_bytes()
+        except FileNotFoundError:
+            continue  # a checkpoint is pruned, a table compacted away
+        if any(one in raw for one in (*wanted, *keys) if "song-" in str(file) or one in wanted):
+            found.append(str(file))
+    return found

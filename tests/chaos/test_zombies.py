@@ -1,0 +1,49 @@
+"""A worker that slept past its session timeout wakes up: its successor's work stands, and nothing is said twice otherwise."""
+
+import time
+
+import pytest
+
+from streams.world.world import World
+from tests.harness.live import Live
+from tests.harness.stream import Story, Stream, told
+from tests.twin.check import check
+
+pytestmark = pytest.mark.chaos
+
+SLEEPS_S = 9  # the session lasts 6
+
+
+def test_a_worker_that_wakes_after_its_session_does_no_harm(live: Live, world: World) -> None:
+    seed = 31
+    print(f"seed {seed}")
+    live.start("one"), live.start("two")
+    live.drained()
+    stream = Stream(live, told(world, Story(), seed), lasts_s=45)
+    for share, name, other in ((0.1, "two", "one"), (0.4, "one", "two"), (0.7, "two", "one")):
+        stream.reaches(share)
+        live.workers[name].pause()
+        asleep_until = time.monotonic() + SLEEPS_S
+        live.owning(other)
+        time.sleep(max(0.0, asleep_until - time.monotonic()))
+        live.workers[name].go_on()
+        both_own(live, name)
+    stream.joined()
+    live.drained()
+    assert live.stop_all() == {"one": 0, "two": 0}
+    check(live, seed)
+
+
+def both_own(live: Live, woken: str, within_s: float = 60) -> None:
+    """The woken worker joins again, or it ends and says why; then it is started anew."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        worker = live.workers[woken]
+        if worker.process.poll() is not None:
+            assert "LostOwnership" in worker.said(), worker.said()[-3000:]
+            live.start(woken)
+        try:
+            return live.owning("one", "two", within_s=1)
+        except AssertionError:
+            continue
+    live.owning("one", "two")
