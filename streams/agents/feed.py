@@ -227,6 +227,8 @@ class Feed(Service):
 
     def lags(self) -> dict[TopicPartition, int]:
         """Records that lie in Kafka and are not yet in the state; without asking Kafka."""
+        if not self.is_assigned:
+            return {}
         return {at: self._lag(at) for at in self.consumer.assignment() if at.partition in self.owned}
 
     def _lag(self, at: TopicPartition) -> int:

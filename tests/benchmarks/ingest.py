@@ -74,19 +74,24 @@ def measure(
 
 
 def run_worker(live: Live, prepared: Prepared, cores: Cores, profile: Path | None = None) -> Run:
-    ends = ends_of(live.kafka, live.topics.prefix + PLAYS.name, prepared.sizes.listener_partitions)
-    group = Group(live.kafka, f"{live.topics.prefix}bcl-listeners", ends)
-    begins, samples = group.committed(), _samples(live)
+    samples = _samples(live)
     worker = start_worker(live, cores, profile)
-    try:
-        progress = watch(group, begins, ends, for_s=600, start_within_s=START_WITHIN_S, pid=worker.process.pid)
-    except AssertionError as error:
-        raise AssertionError(f"{error}\n{worker.said()[-3000:]}") from error
+    progress = run_to_end(live, prepared, worker)
     folded_s = time.perf_counter()
     live.drained(within_s=300, quiet_s=0.0)
     behind_s = time.perf_counter() - folded_s
     stop_worker(worker)
     return Run(progress, _samples(live) - samples, behind_s)
+
+
+def run_to_end(live: Live, prepared: Prepared, worker: WorkerProcess) -> Progress:
+    ends = ends_of(live.kafka, live.topics.prefix + PLAYS.name, prepared.sizes.listener_partitions)
+    with closing(Group(live.kafka, f"{live.topics.prefix}bcl-listeners", ends)) as group:
+        try:
+            begins = group.committed()
+            return watch(group, begins, ends, for_s=600, start_within_s=START_WITHIN_S, pid=worker.process.pid)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{worker.said()[-3000:]}") from error
 
 
 def start_worker(live: Live, cores: Cores, profile: Path | None = None) -> WorkerProcess:

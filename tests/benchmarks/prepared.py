@@ -1,4 +1,4 @@
-"""What every run begins with: a Kafka that holds a world's catalogue and history, and a worker's state that has folded it.
+"""What every run begins with: a Kafka with a world's catalogue and history, and a worker's state that has folded it.
 
 Made once and copied for each run, so that all runs begin from the same bytes.
 """
@@ -25,7 +25,6 @@ from streams.contracts.topics import PLAYS, SONG_EMBEDDINGS, SONG_RELEASES
 from streams.settings import KafkaSettings
 from streams.world.plays import Playing, Plays, history, records
 from streams.world.world import World, WorldSettings
-from tests.benchmarks.machine import Cores
 from tests.builders.kafka import kafka_settings, topic_settings
 from tests.harness.live import Live
 from tests.harness.scene import artifact_of, catalogue_records
@@ -42,7 +41,8 @@ class Sizes:
     listeners: int
     songs: int
     history: int  # plays folded before anything is measured
-    plays: int  # that follow
+    plays: int  # that follow, in the topic as well, and read by nobody yet
+    flow: int = 0  # that follow them, and are played while something else is measured
     listener_partitions: int = 8
     song_partitions: int = 4
     new_songs: int = 100
@@ -62,6 +62,12 @@ class Prepared:
     def embeddings(self) -> Path:
         """Of all songs, for rivals."""
         return self.folder / "embeddings.npz"
+
+    @classmethod
+    def read(cls, folder: Path) -> "Prepared":
+        found = json.loads((folder / "prepared.json").read_text())
+        sizes = Sizes(**found["sizes"])
+        return cls(folder, sizes, _world(sizes, found["start_ms"]), Path(found["artifact"]))
 
     @contextmanager
     def copy(self, name: str, changes: Mapping[str, str] | None = None) -> Iterator[Live]:
@@ -93,17 +99,14 @@ class Prepared:
         return Live(kafka, topics, folder, self.artifact, {**usual, **changes})
 
 
-def prepare(folder: Path, sizes: Sizes, cores: Cores, *, preload: bool) -> Prepared:
-    """`preload`: the plays that follow the history are in the topic as well, and nobody has read them.
-
-    A folder that was prepared before, for the same sizes, is taken as it is.
-    """
+def prepare(folder: Path, sizes: Sizes) -> Prepared:
+    """A folder that was prepared before, for the same sizes, is taken as it is."""
     facts = folder / "prepared.json"
     if facts.exists():
-        found = json.loads(facts.read_text())
-        if found["sizes"] != asdict(sizes) or found["preload"] != preload:
-            raise SystemExit(f"{folder} was prepared for {found}; name another folder")
-        return Prepared(folder, sizes, _world(sizes, found["start_ms"]), Path(found["artifact"]))
+        prepared = Prepared.read(folder)
+        if prepared.sizes != sizes:
+            raise SystemExit(f"{folder} was prepared for {prepared.sizes}; name another folder")
+        return prepared
     world = _world(sizes, (int(time.time() * 1000) // HOUR_MS - 24) * HOUR_MS)
     artifact = artifact_of(world, min(sizes.training_plays, sizes.history), folder / "models", sizes.training_steps)
     prepared = Prepared(folder, sizes, world, artifact)
@@ -126,9 +129,8 @@ def prepare(folder: Path, sizes: Sizes, cores: Cores, *, preload: bool) -> Prepa
             if value is not None
         }
         np.savez(prepared.embeddings, ids=np.array(list(embeddings)), rows=np.stack(list(embeddings.values())))
-        if preload:
-            publish(live, plays_after(world, sizes.plays), world)
-    made = {"sizes": asdict(sizes), "preload": preload, "start_ms": world.settings.start_ms, "artifact": str(artifact)}
+        publish(live, plays_after(world, sizes, 0, sizes.plays), world)
+    made = {"sizes": asdict(sizes), "start_ms": world.settings.start_ms, "artifact": str(artifact)}
     facts.write_text(json.dumps(made))
     return prepared
 
@@ -145,9 +147,14 @@ def _world(sizes: Sizes, start_ms: int) -> World:
     )
 
 
-def plays_after(world: World, count: int) -> Iterator[Plays]:
-    per_second = count / (PLAYS_SPAN_H * 3_600)
-    return Playing(world).plays(world.settings.start_ms, count, per_second)
+def plays_after(world: World, sizes: Sizes, first: int, count: int) -> Iterator[Plays]:
+    """Some of the plays after the history; which ones depends on the sizes alone."""
+    per_second = (sizes.plays + sizes.flow) / (PLAYS_SPAN_H * 3_600)
+    at = 0
+    for block in Playing(world).plays(world.settings.start_ms, first + count, per_second):
+        if at + len(block) > first:
+            yield block.take(slice(max(0, first - at), None))
+        at += len(block)
 
 
 def publish(live: Live, blocks: Iterable[Plays], world: World) -> int:

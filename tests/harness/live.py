@@ -226,15 +226,18 @@ class Live:
 
     def owning(self, *names: str, within_s: float = 60) -> None:
         """These workers, and no others, share all partitions of both sides, as many of them as can have one."""
-        counts = {"song": self.topics.song_partitions, "listener": self.topics.listener_partitions}
-        until, held = time.monotonic() + within_s, {}
-        while time.monotonic() < until:
-            held = {name: self.workers[name].partitions() for name in names}
-            if all(_is_shared([each.get(side, []) for each in held.values()], count) for side, count in counts.items()):
-                return
+        until = time.monotonic() + within_s
+        while not self.is_shared_by(*names):
+            if time.monotonic() > until:
+                logs = "\n".join(f"--- {name}\n{self.workers[name].said()[-3000:]}" for name in names)
+                held = {name: self.workers[name].partitions() for name in names}
+                raise AssertionError(f"after {within_s} s the partitions are held so: {held}\n{logs}")
             time.sleep(0.1)
-        logs = "\n".join(f"--- {name}\n{self.workers[name].said()[-3000:]}" for name in names)
-        raise AssertionError(f"after {within_s} s the partitions are held so: {held}\n{logs}")
+
+    def is_shared_by(self, *names: str) -> bool:
+        counts = {"song": self.topics.song_partitions, "listener": self.topics.listener_partitions}
+        held = [self.workers[name].partitions() for name in names]
+        return all(_is_shared([each.get(side, []) for each in held], count) for side, count in counts.items())
 
     def until(self, said: str, worker: str, within_s: float = 60, times: int = 1) -> None:
         end = time.monotonic() + within_s

@@ -1,4 +1,4 @@
-"""A small simulated world for live tests: its catalogue, its plays as records, and an artifact that is really trained."""
+"""A small simulated world for live tests: catalogue and plays as records, and an artifact that is really trained."""
 
 import time
 from collections.abc import Iterator

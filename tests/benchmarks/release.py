@@ -1,0 +1,212 @@
+"""From a release to its targets while plays flow at half the rate that the worker can take: first, last, and each hop.
+
+Seen from outside, by a consumer of all the topics on the way; nothing of it is the worker's own word.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from streams.agents.bare_records import hand_over_bare_records
+from streams.broker.security import aiokafka_arguments
+from streams.contracts.releases import Release
+from streams.contracts.topics import (
+    AUDIENCE_ANSWERS,
+    AUDIENCE_QUERIES,
+    PUSH_SUPPRESSIONS,
+    PUSH_TARGETS,
+    SONG_EMBEDDINGS,
+    SONG_RELEASES,
+    TARGET_CANDIDATES,
+    Topic,
+)
+from tests.benchmarks.ingest import ROOT, run_to_end, start_worker, stop_worker
+from tests.benchmarks.machine import Cores
+from tests.benchmarks.prepared import Prepared
+from tests.harness.live import Live, partition_count
+
+HOPS = (SONG_EMBEDDINGS, AUDIENCE_QUERIES, AUDIENCE_ANSWERS, TARGET_CANDIDATES)
+PUSHED = (PUSH_TARGETS, PUSH_SUPPRESSIONS)
+WARM_UP = 2  # releases that are not counted
+QUIET_S = 3.0  # after which nothing follows any more
+PATIENCE_S = 60.0
+
+
+@dataclass
+class Seen:
+    """Of one release, in seconds of one clock."""
+
+    acknowledged_s: float = 0.0
+    hops: dict[str, float] = field(default_factory=dict)  # topic -> when its last record was seen
+    first_s: float = 0.0  # target or suppression
+    last_s: float = 0.0
+    decided: int = 0
+    targets: int = 0
+
+
+def measure(
+    prepared: Prepared, cores: Cores, *, releases: int, every_s: float, budget: int, share_of_rate: float = 0.5
+) -> dict[str, Any]:
+    hand_over_bare_records()
+    with prepared.copy("release") as live:
+        worker = start_worker(live, cores)
+        rate = run_to_end(live, prepared, worker).undisturbed_per_second()
+        live.drained(within_s=300, quiet_s=0.0)
+        flow = rate * share_of_rate
+        lasts_s = (releases + WARM_UP) * every_s + 2 * QUIET_S
+        player = _player(live, prepared, flow, lasts_s)
+        try:
+            seen = asyncio.run(_releases(live, prepared, player, releases + WARM_UP, every_s, budget))
+            played = json.loads(player.communicate(timeout=lasts_s + PATIENCE_S)[0].splitlines()[-1])
+        finally:
+            player.kill()
+            player.wait()
+        stop_worker(worker)
+    return {
+        **_summary(seen[WARM_UP:]),
+        "budget": budget,
+        "releases": releases,
+        "ingest_plays_per_second": round(rate),
+        "flow_plays_per_second": round(played["plays_per_second"]),
+    }
+
+
+def _player(live: Live, prepared: Prepared, per_second: float, lasts_s: float) -> "subprocess.Popen[str]":
+    plays = min(prepared.sizes.flow, int(per_second * lasts_s))
+    command = ["-m", "tests.benchmarks.player", str(prepared.folder), live.kafka.brokers, live.topics.prefix]
+    player = subprocess.Popen(
+        [sys.executable, *command, str(plays), str(per_second)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert player.stdout is not None
+    if player.stdout.readline() != "ready\n":
+        raise AssertionError("the player did not begin")
+    return player
+
+
+async def _releases(
+    live: Live, prepared: Prepared, player: "subprocess.Popen[str]", count: int, every_s: float, budget: int
+) -> list[Seen]:
+    new = [msgspec.structs.replace(release, budget=budget) for release in prepared.world.new_releases(count)]
+    seen = {release.song_id: Seen() for release in new}
+    watching = asyncio.Event()
+    observer = asyncio.create_task(_observe(live, seen, watching))
+    await watching.wait()
+    assert player.stdin is not None
+    player.stdin.write("play\n")
+    player.stdin.flush()
+    producer = AIOKafkaProducer(**aiokafka_arguments(live.kafka), acks="all", linger_ms=0)
+    await producer.start()
+    try:
+        await asyncio.sleep(QUIET_S)
+        begun_s = time.perf_counter()
+        for n, release in enumerate(new):
+            await asyncio.sleep(max(0.0, begun_s + n * every_s - time.perf_counter()))
+            await _release(producer, live, release)
+            seen[release.song_id].acknowledged_s = time.perf_counter()
+        await _until_quiet(list(seen.values()))
+    finally:
+        await producer.stop()
+        observer.cancel()
+        await asyncio.gather(observer, return_exceptions=True)
+    return list(seen.values())
+
+
+async def _release(producer: AIOKafkaProducer, live: Live, release: Release) -> None:
+    topic = live.topics.prefix + SONG_RELEASES.name
+    await producer.send_and_wait(topic, msgspec.json.encode(release), key=release.song_id.encode())
+
+
+async def _until_quiet(seen: Sequence[Seen]) -> None:
+    until_s = time.perf_counter() + PATIENCE_S
+    while time.perf_counter() < until_s:
+        last_s = max((one.last_s for one in seen), default=0.0)
+        if all(one.decided for one in seen) and time.perf_counter() - last_s > QUIET_S:
+            return
+        await asyncio.sleep(0.1)
+    missing = sum(not one.decided for one in seen)
+    raise AssertionError(f"{missing} of {len(seen)} releases have no target after {PATIENCE_S:.0f} s")
+
+
+async def _observe(live: Live, seen: dict[str, Seen], watching: asyncio.Event) -> None:
+    consumer = AIOKafkaConsumer(
+        **aiokafka_arguments(live.kafka), group_id=None, enable_auto_commit=False, fetch_max_wait_ms=10
+    )
+    await consumer.start()
+    try:
+        of: dict[TopicPartition, Topic] = {
+            TopicPartition(live.topics.prefix + topic.name, partition): topic
+            for topic in (*HOPS, *PUSHED)
+            for partition in range(partition_count(live.topics, topic))
+        }
+        consumer.assign(list(of))
+        await consumer.seek_to_end()
+        for at in of:
+            await consumer.position(at)
+        watching.set()
+        while True:
+            fetched = await consumer.getmany(timeout_ms=500)
+            now_s = time.perf_counter()
+            for at, records in fetched.items():
+                _note(of[at], records, seen, now_s)
+    finally:
+        await consumer.stop()
+
+
+def _note(topic: Topic, records: Sequence[Any], seen: dict[str, Seen], now_s: float) -> None:
+    if topic in PUSHED:
+        for record in records:
+            one = seen.get(_song_of(record.value))
+            if one is not None:
+                one.first_s = one.first_s or now_s
+                one.last_s = now_s
+                one.decided += 1
+                one.targets += topic is PUSH_TARGETS
+    else:
+        for record in records:
+            one = seen.get(record.key.decode())
+            if one is not None:
+                one.hops[topic.name] = now_s
+
+
+def _song_of(value: bytes) -> str:
+    start = value.index(_SONG) + len(_SONG)
+    return value[start : value.index(b'"', start)].decode()
+
+
+_SONG = b'"song_id":"'
+
+
+def _summary(seen: Sequence[Seen]) -> dict[str, Any]:
+    first = [one.first_s - one.acknowledged_s for one in seen]
+    last = [one.last_s - one.acknowledged_s for one in seen]
+    reached: dict[str, list[float]] = defaultdict(list)
+    for one in seen:
+        for topic in HOPS:
+            reached[topic.name].append(one.hops[topic.name] - one.acknowledged_s)
+    return {
+        "first_target_ms": _ms(first),
+        "last_target_ms": _ms(last),
+        "hops_ms": {
+            topic: _ms(found) for topic, found in reached.items()
+        },  # from the acknowledgement to the last record
+        "decided_per_release": round(float(np.median([one.decided for one in seen]))),
+        "targets_per_release": round(float(np.median([one.targets for one in seen]))),
+    }
+
+
+def _ms(seconds: Sequence[float]) -> dict[str, int]:
+    return {name: round(float(np.percentile(seconds, p)) * 1000) for name, p in (("p50", 50), ("p99", 99))}
