@@ -21,7 +21,7 @@ from streams.contracts.crowds import SongCrowds
 from streams.contracts.ids import key_of, target_id_of
 from streams.contracts.listeners import ListenerSettings
 from streams.contracts.queries import AudienceAnswer, AudienceQuery, TargetCandidates, TargetsSelected
-from streams.contracts.targets import Outcome, Suppression, Target
+from streams.contracts.targets import Outcome, Suppression
 from streams.contracts.topics import (
     AUDIENCE_ANSWERS,
     AUDIENCE_QUERIES,
