@@ -10,12 +10,24 @@ import pytest
 
 from streams.broker.embedded import EmbeddedKafka
 from streams.broker.topics import create, drop
+from streams.contracts.topics import LISTENER_SETTINGS, PLAYS, SONG_RELEASES
 from streams.settings import KafkaSettings, TopicSettings
 from streams.world.world import World
 from tests.builders.kafka import kafka_settings, topic_settings
-from tests.harness.scene import artifact_of, small_world
+from tests.harness.live import Live
+from tests.harness.scene import artifact_of, catalogue_records, play_records, small_world
 
-BROKER_FIXTURES = {"kafka", "kafka_settings", "topics", "make_topics", "make_cluster", "three_brokers"}
+BROKER_FIXTURES = {"kafka", "kafka_settings", "topics", "make_topics", "make_cluster", "three_brokers", "make_live"}
+
+PLAYS_BEFORE = 15_000
+
+# Small numbers, so that a small world meets every rule: caps, thinned samples, a hold-out that is seen.
+SETTINGS = {
+    "BCL__LISTENING__SAMPLED_PLAYS": "30",
+    "BCL__CROWDS__WARM_AT_LISTENERS": "8",
+    "BCL__ADMISSION__ROLLING_CAP": "2",
+    "BCL__ADMISSION__HOLD_OUT_SHARE": "0.1",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -81,3 +93,33 @@ def world() -> World:
 def artifact(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that was really trained, on plays of that world."""
     return artifact_of(world, 60_000, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def make_live(
+    kafka_settings: KafkaSettings,
+    make_topics: Callable[..., TopicSettings],
+    world: World,
+    artifact: Path,
+    tmp_path: Path,
+) -> Iterator[Callable[..., Live]]:
+    """make_live(BCL__SECTION__KEY=value, ...) -> a run without workers; its catalogue and its history are in Kafka."""
+    runs: list[Live] = []
+
+    def make(**changes: str) -> Live:
+        run = Live(kafka_settings, make_topics(), tmp_path, artifact, {**SETTINGS, **changes})
+        runs.append(run)
+        run.produce(SONG_RELEASES, catalogue_records(world))
+        said = [(one.listener_id, one, one.changed_ms) for one in world.listener_settings()]
+        run.produce(LISTENER_SETTINGS, said)
+        run.produce(PLAYS, play_records(world, PLAYS_BEFORE))
+        return run
+
+    yield make
+    for run in runs:
+        run.end()
+
+
+@pytest.fixture
+def live(make_live: Callable[..., Live]) -> Live:
+    return make_live()

@@ -13,7 +13,8 @@
                                                     M n              effective plays, not yet merged into N
                                                     T                time of the newest play
 
-`listener_key` and `song_key` are the 64-bit keys of `contracts.ids`, little endian; p is a partition in four bytes, as n is a number.
+`listener_key` and `song_key` are the 64-bit keys of `contracts.ids`, little endian; p is a partition and n a number,
+in four bytes each.
 The offsets of the shard's topics are kept by the store itself, outside these keys.
 """
 

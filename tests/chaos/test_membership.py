@@ -62,7 +62,7 @@ class Watch(threading.Thread):
                 if worker.process.poll() is None and (held := partitions_by_topic(worker)):
                     self._looks += 1
                     for side, names in STAGE_INPUTS.items():
-                        if len({tuple(held[topic]) for topic in names}) > 1:
+                        if len({frozenset(held[topic]) for topic in names}) > 1:
                             self._wrong.append(f"{name}, {side}: {dict(held)}")
 
     def ended(self) -> int:

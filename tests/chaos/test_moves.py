@@ -1,4 +1,4 @@
-"""A partition moves to an empty disk: from the newest checkpoint and the tail, from an older one, or from the topics."""
+"""A partition moves to an empty disk: from the newest checkpoint and its tail, an older one, or from the topics."""
 
 import shutil
 

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import CoordinatorNotAvailableError, NotCoordinatorError
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
 
 from streams.broker.security import kafka_python_arguments
 from streams.config import load_settings
@@ -25,6 +25,8 @@ from streams.contracts.codec import decode
 from streams.contracts.topics import TOPICS, Shard, Topic
 from streams.settings import KafkaSettings, Settings, TopicSettings
 
+# Nobody has used a group so far, or a broker that has just started still reads its groups.
+NOBODY_KNOWS_YET = (CoordinatorNotAvailableError, NotCoordinatorError, CoordinatorLoadInProgressError)
 STAGE_INPUTS = {
     "songs": ("song-releases", "song-embeddings", "audience-samples", "audience-answers", "target-reactions"),
     "listeners": ("plays", "listener-settings", "listener-erasures", "audience-queries", "target-candidates"),
@@ -255,7 +257,11 @@ def _is_shared(held: Sequence[Sequence[int]], count: int) -> bool:
 def committed(admin: KafkaAdminClient, group: str) -> dict[tuple[str, int], int]:
     try:
         found = admin.list_group_offsets({group: None})
-    except (CoordinatorNotAvailableError, NotCoordinatorError):  # nobody has used a group yet, or it is being elected
+    except (
+        CoordinatorNotAvailableError,
+        NotCoordinatorError,
+        CoordinatorLoadInProgressError,
+    ):  # nobody has used a group yet, or it is being elected
         return {}
     return {(at.topic, at.partition): meta.offset for at, meta in found[group].items()}
 
