@@ -143,10 +143,11 @@ class Worker(Service):
     async def take_checkpoints(self) -> None:
         """One shard after the other, spread over the interval; only the snapshot stands between two batches."""
         while not self.should_stop:
-            shards = [half.feed.owned[partition] for half in self.halves for partition in sorted(half.feed.owned)]
-            for owned in shards:
+            shards = [(half.feed, owned) for half in self.halves for _, owned in sorted(half.feed.owned.items())]
+            for feed, owned in shards:
                 await self.sleep(self.settings.checkpoints.every_s / len(shards))
-                if owned.shard in self.shards() and self.restore.takes_checkpoints:
+                # Without a lease its state may be old, and must not stand before what a successor has saved.
+                if feed.lease.holds() and owned.shard in self.shards() and self.restore.takes_checkpoints:
                     await self._checkpoint(owned)
             if shards:
                 await asyncio.to_thread(self.wiring.save_views)

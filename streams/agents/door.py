@@ -9,6 +9,7 @@ again.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from time import time
 
 from streams.agents.feed import Feed, Fetched
@@ -16,8 +17,6 @@ from streams.agents.publisher import Publisher
 from streams.metrics import Metrics
 from streams.shard import Decided, Shard
 from streams.state.crash_points import AFTER_OUTPUTS, AFTER_STATE, reached
-
-RECORDS_AT_ONCE = 10_000  # of all partitions, about 0.1 s of plays: then others have their turn
 
 
 class Door:
@@ -28,21 +27,24 @@ class Door:
 
     async def let_through(self, fetched: Fetched) -> None:
         try:
-            turns = asyncio.Semaphore(max(2, RECORDS_AT_ONCE // max(map(len, fetched.records.values()))))
-            await asyncio.gather(*(self._partition(fetched, partition, turns) for partition in fetched.records))
+            turn = asyncio.Lock()
+            await asyncio.gather(*(self._partition(fetched, partition, turn) for partition in fetched.records))
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # an agent that raises would be restarted by Faust, one batch short
             self._fatal(error)
 
-    async def _partition(self, fetched: Fetched, partition: int, turns: asyncio.Semaphore) -> None:
+    async def _partition(self, fetched: Fetched, partition: int, turn: asyncio.Lock) -> None:
+        """Partitions are decided one by one: whatever else arrives gets its chance between two of them."""
         owned, records = self._feed.owned.get(partition), fetched.records[partition]
         if owned is None:
             return
-        async with turns, owned.lock:
-            if fetched.assignment != self._feed.assignment:
-                return
-            decided = owned.shard.decide(fetched.topic, records)
+        async with AsyncExitStack() as held:
+            async with turn:
+                await held.enter_async_context(owned.lock)
+                if fetched.assignment != self._feed.assignment:
+                    return
+                decided = owned.shard.decide(fetched.topic, records)
             own = await self._publish(owned.shard, decided)
             reached(AFTER_OUTPUTS)
             owned.shard.commit(decided, own)

@@ -25,10 +25,16 @@ class Lease:
         """The group answered a heartbeat that was sent at `asked_s`."""
         self._renewed_s = max(self._renewed_s, asked_s)
 
+    @property
+    def silent_s(self) -> float:
+        return now_s() - self._renewed_s
+
+    def holds(self) -> bool:
+        return self.silent_s < self.lasts_s
+
     def check(self) -> None:
-        silent_s = now_s() - self._renewed_s
-        if silent_s >= self.lasts_s:
+        if not self.holds():
             raise LostOwnership(
-                f"no heartbeat was answered for {silent_s:.1f} s, the session lasts {self.lasts_s:.1f} s: "
+                f"no heartbeat was answered for {self.silent_s:.1f} s, the session lasts {self.lasts_s:.1f} s: "
                 "the partitions are another worker's by now; nothing more is published, start the worker again"
             )

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -32,6 +33,7 @@ class Restore:
     def __init__(self, wiring: Wiring, kafka: Mapping[str, Any], settings: Settings, metrics: Metrics) -> None:
         self._wiring, self._kafka, self._settings, self._metrics = wiring, kafka, settings, metrics
         self._folder = Path(settings.worker.data) / "state"
+        self._on_disk = Lock()  # no folder is removed while it is being opened
         self._checkpoints: Checkpoints | None = None
         if settings.checkpoints.store:
             self._checkpoints = Checkpoints(
@@ -49,8 +51,9 @@ class Restore:
         return shard
 
     def _open(self, side: Side, partition: int) -> Shard:
-        name = f"{side.value}-{partition}"
-        return self._wiring.shard(side, partition, self._store(name))
+        with self._on_disk:
+            store = self._store(f"{side.value}-{partition}")
+        return self._wiring.shard(side, partition, store)
 
     def _store(self, name: str) -> RocksdictStore:
         folder = self._folder / name
@@ -152,8 +155,9 @@ class Restore:
         """State of partitions that moved away is a cache that grows old: what was erased elsewhere must go here too."""
         oldest = time.time() - self._settings.checkpoints.keep_h * 3600
         for folder in self._folder.glob("*-*"):
-            if folder.name not in owned and folder.stat().st_mtime < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
+            with self._on_disk:
+                if folder.name not in owned and folder.stat().st_mtime < oldest:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_behind(own: Mapping[str, int], other: Mapping[str, int]) -> bool:

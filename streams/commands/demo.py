@@ -44,6 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from streams.commands.model import told
     from streams.demo.interruption import Interrupted, Interruption
     from streams.demo.options import Options
     from streams.demo.report import Measured, printed, to_json
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     measured = Measured()
     now = Now(timing=measured.timing)
     try:
-        with Interruption() as interruption, screen_for(now) as screen:
+        with told(), Interruption() as interruption, screen_for(now) as screen:
             play(options, measured, screen, now, interruption)
     except Interrupted as reason:
         print(f"bcl demo: ended by {reason}; nothing is left running", file=sys.stderr)

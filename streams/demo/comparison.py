@@ -51,7 +51,7 @@ from streams.state.memory_store import MemoryStore
 from streams.wiring import Views, Wiring
 from streams.world.world import World, listener_number
 
-RIVALS = ("single_mean", "weighted_count", "popularity", "random")
+RIVALS = ("single_mean", "own_vector", "weighted_count", "popularity", "random")
 RULES = ("cat", *RIVALS)
 RECORDS_PER_BATCH = 5_000
 
@@ -177,6 +177,8 @@ class _Rebuilt:
     def _scores(self, rival: str, asked: Asked, audience: Audience, slots: Ints, numbers: Ints) -> Floats:
         if rival == "single_mean":
             return rivals.single_mean(audience.matrix.embeddings[slots], asked.mean, np.ones(1, dtype=np.float32))
+        if rival == "own_vector":
+            return rivals.own_vector(audience.matrix.embeddings[slots], np.frombuffer(asked.query.embedding, "<f4"))
         if rival == "weighted_count":
             because = asked.query.because
             return rivals.weighted_count(

@@ -20,8 +20,10 @@ COMPARED = (
     "Per release, as many listeners for every rule as the live system chose by score (arm target: without exploration, "
     "before caps, cool-down and quiet hours), from the same listeners: with an embedding, consenting, not held out, "
     "not having heard the song. Each rule knows what the live system knew when it answered: the same plays, settings, "
-    "songs and neighbours. Precision is the mean true probability of an effective play; intervals are 95 % bootstraps "
-    "over releases; reach is the share of the fans of each true crowd, averaged over crowds."
+    "songs and neighbours. single_mean: nearest to the one mean of the neighbours' crowds; own_vector: to the song "
+    "itself; weighted_count: most and newest plays of near songs; popularity: most plays. Precision is the mean true "
+    "probability of an effective play; intervals are 95 % bootstraps over releases; reach is the share of the fans of "
+    "each true crowd, averaged over crowds."
 )
 
 

@@ -5,12 +5,14 @@ Seen from outside, by a consumer of all the topics on the way; nothing of it is 
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -55,15 +57,24 @@ class Seen:
 
 
 def measure(
-    prepared: Prepared, cores: Cores, *, releases: int, every_s: float, budget: int, share_of_rate: float = 0.5
+    prepared: Prepared,
+    cores: Cores,
+    *,
+    releases: int,
+    every_s: float,
+    budget: int,
+    share_of_rate: float = 0.5,
+    profile: Path | None = None,
 ) -> dict[str, Any]:
     hand_over_bare_records()
     with prepared.copy("release") as live:
-        worker = start_worker(live, cores)
+        worker = start_worker(live, cores, profile)
         rate = run_to_end(live, prepared, worker).undisturbed_per_second()
         live.drained(within_s=300, quiet_s=0.0)
         flow = rate * share_of_rate
         lasts_s = (releases + WARM_UP) * every_s + 2 * QUIET_S
+        if profile is not None:
+            worker.process.send_signal(signal.SIGRTMIN)
         player = _player(live, prepared, flow, lasts_s)
         try:
             seen = asyncio.run(_releases(live, prepared, player, releases + WARM_UP, every_s, budget))

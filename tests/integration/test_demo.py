@@ -78,7 +78,7 @@ def test_the_demo_releases_songs_reports_and_leaves_nothing_behind(tmp_path):
     assert set(said["worker_exit_codes"].values()) == {0}
     assert said["first_target_ms"]["p50"] <= said["last_target_ms"]["p50"]
     assert said["precision_at_budget"].keys() == said["reach"].keys() == said["precision_interval"].keys()
-    assert said["precision_at_budget"].keys() == {"cat", "single_mean", "weighted_count", "popularity", "random"}
+    assert said["precision_at_budget"].keys() >= {"cat", "single_mean", "weighted_count", "popularity", "random"}
     assert said["answers"]["merged"] == said["answers"]["same_when_computed_again"] == 3 * 8
 
 

@@ -18,8 +18,10 @@ def test_a_lease_holds_until_its_time_has_passed_since_the_last_answered_heartbe
     lease = Lease(5)
     clock[0] = 104.9
     lease.check()
+    assert lease.holds()
     clock[0] = 105.0
 
+    assert not lease.holds()
     with pytest.raises(LostOwnership, match=r"no heartbeat was answered for 5\.0 s"):
         lease.check()
 

@@ -315,14 +315,15 @@ def test_exposure_after_a_crash_is_the_one_without():
     assert list(crashed.store.items(EXPOSURE)) == list(whole.store.items(EXPOSURE))
 
 
-def test_an_adopted_target_keeps_the_time_that_it_said():
-    by = worker()
-    first = by.stage.handle(records(chosen("ann")))
+@pytest.mark.parametrize("arm", ["target", "hold-out"])
+def test_an_adopted_decision_keeps_the_time_that_it_said(arm):
+    by, slice_ = worker(), chosen("ann", arms=(arm,))
+    first = by.stage.handle(records(slice_))
     by.published += first
     by.restart()
     put_settings(by.store, listener_settings("ann", consent=False, time_zone="Asia/Tokyo", quiet_hours=night(0, 1_000)))
 
-    assert as_bytes(by.deliver(records(chosen("ann")))) == as_bytes(first)
+    assert as_bytes(by.deliver(records(slice_))) == as_bytes(first)
     assert decoded(by.store.get(named(EXPOSURE, "ann"))).due_ms == (NOW,)
 
 
