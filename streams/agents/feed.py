@@ -138,6 +138,8 @@ class Feed(Service):
         for at in assigned:
             known = self.owned[at.partition].shard.next_offset(self._by_name[at.topic].name)
             self.consumer.seek(at, max(known or 0, beginnings[at]))
+            if known is not None:
+                self._acknowledged[at] = known  # a crash may have come between state and acknowledgement
             self._moved_at[at] = time.monotonic()
         self._partitions = {
             topic: [at for at in assigned if self._by_name[at.topic] is topic] for topic in self._channels
@@ -218,7 +220,8 @@ class Feed(Service):
             try:
                 await self.consumer.commit({at: OffsetAndMetadata(offset, "") for at, offset in offsets.items()})
             except (CommitFailedError, IllegalStateError, KafkaError) as error:
-                self.log.info("%s: commit refused, the next owner commits: %s", self.side, error)
+                self.log.info("%s: commit refused, tried again unless the partitions move: %s", self.side, error)
+                self._acknowledged = {**offsets, **self._acknowledged}
 
     # -- liveness
 

@@ -32,7 +32,7 @@ def test_a_worker_that_is_killed_at_any_moment_of_the_stream_loses_nothing(live:
     stream.joined()
     live.drained()
     assert live.stop_all() == {"one": 0, "two": 0}
-    print(check(live, seed).seen)
+    check(live, seed)
 
 
 def test_a_worker_that_dies_at_each_named_point_in_turn_loses_nothing(live: Live, world: World) -> None:
@@ -51,7 +51,7 @@ def test_a_worker_that_dies_at_each_named_point_in_turn_loses_nothing(live: Live
     live.owning("one", "two")
     live.drained()
     assert live.stop_all() == {"one": 0, "two": 0}
-    print(check(live, seed).seen)
+    check(live, seed)
 
 
 def test_a_worker_that_is_asked_to_end_finishes_what_is_under_way_and_loses_nothing(live: Live, world: World) -> None:
