@@ -25,7 +25,7 @@ async def count(brokers: str, topic: str, group: str) -> None:
         while True:
             fetched = await consumer.getmany(timeout_ms=200, max_records=20_000)
             counted += sum(map(len, fetched.values()))
-            if time.monotonic() - committed_s > 0.25:
+            if time.monotonic() - committed_s > 0.1:
                 await consumer.commit()
                 committed_s = time.monotonic()
     finally:

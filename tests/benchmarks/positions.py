@@ -14,7 +14,7 @@ from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailable
 from streams.broker.security import kafka_python_arguments
 from streams.settings import KafkaSettings
 
-ASKED_EVERY_S = 0.1
+ASKED_EVERY_S = 0.05
 BEGIN, END = 0.2, 0.95  # of the time from the first commit to the last: what lies between is measured
 
 Offsets = Mapping[tuple[str, int], int]  # topic, partition
@@ -31,6 +31,7 @@ class Point(NamedTuple):
 class Progress:
     """One point for each moment at which the group had committed more than before."""
 
+    before: Point  # the last look that found nothing new
     points: list[Point] = field(default_factory=list)
 
     def per_second(self) -> float:
@@ -47,8 +48,8 @@ class Progress:
         return (last.records - first.records) / (last.at_s - first.at_s - last.delayed_s + first.delayed_s)
 
     def _middle(self) -> tuple[Point, Point]:
-        if len(self.points) < 2:
-            raise AssertionError("the group has committed once only: give the benchmark more records, or more time")
+        if len(self.points) < 2:  # too few records for a middle: from when nothing was committed yet
+            return self.before, self.points[0]
         begin, end = self.points[0].at_s, self.points[-1].at_s
         begin, end = begin + BEGIN * (end - begin), begin + END * (end - begin)
         middle = [point for point in self.points if begin <= point.at_s <= end]
@@ -86,14 +87,16 @@ class Group:
 
 def watch(group: Group, begins: Offsets, ends: Offsets, *, for_s: float, start_within_s: float, pid: int) -> Progress:
     """Until the group has committed all, or for `for_s` after the first commit beyond where it began."""
-    progress, started_s = Progress(), time.perf_counter()
-    before, total = sum(begins.values()), sum(ends.values())
-    process = psutil.Process(pid)
+    process, started_s = psutil.Process(pid), time.perf_counter()
+    total = sum(ends.values())
+    progress = Progress(Point(started_s, 0.0, 0.0, sum(begins.values())))
     while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        done, now_s = sum(group.committed().values()), time.perf_counter()
-        if done > (progress.points[-1].records if progress.points else before):
-            cpu = process.cpu_times()
-            progress.points.append(Point(now_s, cpu.user + cpu.system, _delayed_s(pid), done))
+        done, now_s, cpu = sum(group.committed().values()), time.perf_counter(), process.cpu_times()
+        point = Point(now_s, cpu.user + cpu.system, _delayed_s(pid), done)
+        if done > (progress.points or [progress.before])[-1].records:
+            progress.points.append(point)
+        elif not progress.points:
+            progress.before = point
         if done >= total or (progress.points and now_s - progress.points[0].at_s > for_s):
             return progress
         if not progress.points and now_s - started_s > start_within_s:

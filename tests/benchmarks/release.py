@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,9 +65,10 @@ def measure(
     budget: int,
     share_of_rate: float = 0.5,
     profile: Path | None = None,
+    changes: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     hand_over_bare_records()
-    with prepared.copy("release") as live:
+    with prepared.copy("release", changes) as live:
         worker = start_worker(live, cores, profile)
         rate = run_to_end(live, prepared, worker).undisturbed_per_second()
         live.drained(within_s=300, quiet_s=0.0)
