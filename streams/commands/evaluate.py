@@ -23,32 +23,34 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from bcl_model import evaluate
     from bcl_model.catalogue import read_catalogue
+    from bcl_model.evaluation.answers import Method
+    from bcl_model.evaluation.compare import Compared, Facts, Round
+    from bcl_model.evaluation.measures import judged
+    from bcl_model.evaluation.trial import split_of
     from bcl_model.fields import Kind
+    from bcl_model.rivals import RIVALS
+    from bcl_model.rivals.bcl import trained
     from bcl_model.settings import read_settings
     from streams.commands.model import told
     from streams.commands.train import settings_file
 
     with told():
         catalogue = read_catalogue(args.data, args.fields)
-        methods: dict[str, evaluate.Method] = {
-            "random": evaluate.at_random,
-            "popularity": evaluate.popularity,
-            "content": evaluate.content_neighbours,
-        }
         kinds = {one.name: one.kind for one in catalogue.fields.fields}
-        if kinds.get("artist") in (Kind.TOKEN, Kind.TOKENS):
-            methods["artist"] = evaluate.same("artist")
-        methods |= {Path(name).stem: evaluate.trained(read_settings(settings_file(name))) for name in args.models}
-        trials = (
-            evaluate.trial_of(
+        simple = ["random", "popularity", "content"]
+        simple += ["artist"] if kinds.get("artist") in (Kind.TOKEN, Kind.TOKENS) else []
+        methods: dict[str, Method] = {name: RIVALS[name].make({}) for name in simple}
+        methods |= {Path(name).stem: trained(read_settings(settings_file(name))) for name in args.models}
+        rounds = []
+        for seed in range(1, args.seeds + 1):
+            split = split_of(
                 catalogue.contents, catalogue.interactions, catalogue.fields, by=args.by, share=args.share, seed=seed
             )
-            for seed in range(1, args.seeds + 1)
-        )
-        compared = evaluate.compare(trials, methods, args.budget)
-    measures = list(next(iter(compared.values.values())))
+            answered = {name: judged(split, method(split.trial), args.budget) for name, method in methods.items()}
+            rounds.append(Round(seed, Facts.of(split), answered))
+        compared = Compared(rounds)
+    measures = compared.measures
     report = {
         "data": str(args.data),
         "held_out_by": args.by,

@@ -1,0 +1,48 @@
+"""What a method answers in a trial: how near songs are, and how well listeners and cold songs fit.
+
+A method may rank listeners and cold songs itself. Where it only says which songs are near, a listener and a cold song
+fit as far as the listener heard the song's nearest warm songs, weighted by their similarity.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from bcl_model.evaluation.trial import Ints, Trial
+
+Scores: TypeAlias = npt.NDArray[np.floating[Any]]
+Fits: TypeAlias = Callable[[Ints], Scores]  # listeners -> (listeners, cold); asked for some at a time
+
+NEIGHBOURS = 50  # warm songs through which a cold song reaches listeners
+
+
+@dataclass(frozen=True)
+class Answers:
+    similarities: Scores  # (cold, warm)
+    fits: Fits | None = None  # None: through the nearest warm songs
+
+
+Method: TypeAlias = Callable[[Trial], Answers]
+
+
+def fits_of(trial: Trial, answers: Answers) -> Fits:
+    return answers.fits or through_near_songs(trial, answers.similarities)
+
+
+def through_near_songs(trial: Trial, similarities: Scores, neighbours: int = NEIGHBOURS) -> Fits:
+    count = min(neighbours, similarities.shape[1])
+    nearest = np.argpartition(-similarities, count - 1, axis=1)[:, :count]
+    weights = np.maximum(np.take_along_axis(similarities, nearest, axis=1), 0.0).astype(np.float32)
+    rows = np.repeat(np.arange(len(nearest)), count)
+    near = sparse.csr_array((weights.ravel(), (rows, nearest.ravel())), shape=similarities.shape)
+    from_warm = near.T.tocsr()  # (warm, cold)
+
+    def fits(listeners: Ints) -> Scores:
+        fit: Scores = (trial.heard[listeners] @ from_warm).toarray()
+        return fit
+
+    return fits

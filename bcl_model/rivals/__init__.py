@@ -1,0 +1,47 @@
+"""The methods that are compared, by name: how each is made of its settings, and what of them a search may try."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from bcl_model.evaluation.answers import Method
+from bcl_model.rivals.bcl import SPACE, trained
+from bcl_model.rivals.simple import at_random, content_neighbours, popularity, same
+from bcl_model.settings import TrainSettings, section
+
+Table: TypeAlias = Mapping[str, Any]  # settings as a TOML file holds them; what is left out keeps its default
+Space: TypeAlias = Mapping[str, Sequence[Any]]  # setting, with its section ("ranking.temperature") -> values to try
+
+
+@dataclass(frozen=True)
+class Rival:
+    make: Callable[[Table], Method]  # raises BadModelSettings for what it does not know
+    space: Space = field(default_factory=dict)  # empty: nothing to tune
+
+
+def plain(method: Method) -> Rival:
+    """One without settings."""
+
+    def make(table: Table) -> Method:
+        section(_Nothing, table, "settings")
+        return method
+
+    return Rival(make)
+
+
+@dataclass(frozen=True)
+class _Nothing:
+    pass
+
+
+def _bcl(table: Table) -> Method:
+    return trained(section(TrainSettings, table, "settings"))
+
+
+RIVALS: Mapping[str, Rival] = {
+    "random": plain(at_random),
+    "popularity": plain(popularity),
+    "content": plain(content_neighbours),
+    "artist": plain(same("artist")),
+    "bcl": Rival(_bcl, SPACE),
+}
