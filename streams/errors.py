@@ -12,7 +12,8 @@ StreamsError
     ├── TopicMismatch     a topic is not as configured
     ├── BrokerUnavailable no Kafka can be started or reached
     ├── LostOwnership     the work is another worker's now
-    └── NoProgress        a partition has records and does not move
+    ├── NoProgress        a partition has records and does not move
+    └── NothingToJudge    a replayed log ends before the plays after any release are in
 """
 
 
@@ -69,4 +70,8 @@ class LostOwnership(Stop):
 
 
 class NoProgress(Stop):
+    pass
+
+
+class NothingToJudge(Stop):
     pass
