@@ -24,6 +24,7 @@ from faust.app.base import BootStrategy
 from streams.agents.door import Door
 from streams.agents.feed import Feed, Owned
 from streams.agents.lease import Lease
+from streams.agents.precedence import Precedence
 from streams.agents.publisher import Publisher
 from streams.agents.restore import Restore
 from streams.agents.views import ViewReader
@@ -86,6 +87,7 @@ class Worker(Service):
         self.wiring = Wiring.load(settings, stage_took=metrics.stage_took, on_recall=metrics.searched_exactly)
         self.restore = Restore(self.wiring, self.kafka, settings, metrics)
         self.views = ViewReader(self.wiring.views, self.kafka, settings.topics, settings.contracts, fatal=die)
+        self.precedence = Precedence()
         self.halves = [self._half(Side.SONG), self._half(Side.LISTENER)]
         self.health = HealthServer(
             settings.worker.http_port, metrics=metrics, is_live=self.is_live, is_ready=self.is_ready, status=self.status
@@ -105,7 +107,7 @@ class Worker(Service):
             open_shard=partial(self.restore.shard, side),
             fatal=die,
         )
-        door = Door(feed, publisher, self.metrics, die)
+        door = Door(feed, publisher, self.metrics, die, self.precedence)
         for topic, channel in channels.items():
             self.app.agent(channel, name=AGENTS_OF[side][topic])(_agent(door))
         return _Half(feed, publisher, door)

@@ -13,17 +13,27 @@ from contextlib import AsyncExitStack
 from time import time
 
 from streams.agents.feed import Feed, Fetched
+from streams.agents.precedence import Precedence
 from streams.agents.publisher import Publisher
+from streams.contracts.topics import AUDIENCE_SAMPLES, PLAYS, TARGET_REACTIONS
 from streams.metrics import Metrics
 from streams.shard import Decided, Shard
 from streams.state.crash_points import AFTER_OUTPUTS, AFTER_STATE, reached
 
+GIVES_WAY = {PLAYS, AUDIENCE_SAMPLES, TARGET_REACTIONS}  # to releases, and to what follows from them
+
 
 class Door:
     def __init__(
-        self, feed: Feed, publisher: Publisher, metrics: Metrics, fatal: Callable[[BaseException], None]
+        self,
+        feed: Feed,
+        publisher: Publisher,
+        metrics: Metrics,
+        fatal: Callable[[BaseException], None],
+        precedence: Precedence,
     ) -> None:
         self._feed, self._publisher, self._metrics, self._fatal = feed, publisher, metrics, fatal
+        self._precedence = precedence
 
     async def let_through(self, fetched: Fetched) -> None:
         try:
@@ -41,11 +51,17 @@ class Door:
             return
         async with AsyncExitStack() as held:
             async with turn:
+                if fetched.topic in GIVES_WAY:
+                    await self._precedence.give_way()
+                else:
+                    self._precedence.take()
                 await held.enter_async_context(owned.lock)
                 if fetched.assignment != self._feed.assignment:
                     return
                 decided = owned.shard.decide(fetched.topic, records)
             own = await self._publish(owned.shard, decided)
+            if fetched.topic not in GIVES_WAY:
+                self._precedence.take()
             reached(AFTER_OUTPUTS)
             owned.shard.commit(decided, own)
             reached(AFTER_STATE)

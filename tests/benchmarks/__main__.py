@@ -27,11 +27,11 @@ from tests.benchmarks.prepared import Prepared, Sizes, prepare
 SIZES = {
     "ingest": (
         Sizes(listeners=100_000, songs=20_000, history=1_500_000, plays=2_000_000),
-        Sizes(listeners=20_000, songs=4_000, history=150_000, plays=300_000, training_steps=20),
+        Sizes(listeners=20_000, songs=4_000, history=150_000, plays=300_000, training_steps=10),
     ),
     "release": (
         Sizes(listeners=100_000, songs=20_000, history=1_500_000, plays=600_000, flow=5_000_000),
-        Sizes(listeners=20_000, songs=4_000, history=150_000, plays=200_000, flow=800_000, training_steps=20),
+        Sizes(listeners=20_000, songs=4_000, history=150_000, plays=200_000, flow=800_000, training_steps=10),
     ),
 }
 
@@ -154,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--runs", type=int, help="of ingest; the median counts")
     parser.add_argument("--releases", type=int)
-    parser.add_argument("--every-s", type=float, default=1.5, help="between two releases")
+    parser.add_argument("--every-s", type=float, default=3.0, help="between two releases")
     parser.add_argument("--budget", type=int, help="of each release")
     parser.add_argument("--share-of-rate", type=float, default=0.5, help="plays beside the releases")
     for name in ("listeners", "songs", "history", "plays", "flow"):

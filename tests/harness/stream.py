@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from kafka import KafkaProducer
 
 from streams.broker.security import kafka_python_arguments
 from streams.contracts.listeners import Erasure, ListenerSettings, QuietHours
+from streams.contracts.plays import Play
 from streams.contracts.releases import Release
 from streams.contracts.topics import (
     HOUR_MS,
@@ -26,6 +27,7 @@ from tests.harness.live import Live
 from tests.harness.scene import later_play_records
 
 BETWEEN_RELEASES_MS = 5 * HOUR_MS  # so that every cap is met: 4 h cool-down, quiet hours, a day, a week
+EAGER, EAGER_FOR = 150, 0.1  # fans who play a song in this share of the story after its release, told of it or not
 
 
 class Event(NamedTuple):
@@ -52,17 +54,22 @@ def told(world: World, story: Story, seed: int) -> list[Event]:
     """Rare events lie scattered among the plays; each topic's own order is that of its times."""
     random = Random(seed)
     plays = [Event(PLAYS, *record) for record in later_play_records(world, story.plays, story.first + story.releases)]
+    releases = _scattered(_releases(world, story), len(plays), random)
     rare = [
-        _releases(world, story),
         _settings(world, story, random),
         _erasures(world, story, random),
         _withdrawals(world, story, random),
     ]
-    places = [(n, event) for n, event in enumerate(plays)]
+    places = [*((float(n), event) for n, event in enumerate(plays)), *releases]
     for events in rare:
-        at = sorted(random.uniform(0, 0.9 * len(plays)) for _ in events)
-        places += zip(at, events, strict=True)
+        places += _scattered(events, len(plays), random)
+    for at, release in releases:
+        places += _eager(world, release.key.decode(), plays, at, random)
     return [event for _, event in sorted(places, key=lambda place: place[0])]
+
+
+def _scattered(events: Sequence[Event], over: int, random: Random) -> list[tuple[float, Event]]:
+    return list(zip(sorted(random.uniform(0, 0.9 * over) for _ in events), events, strict=True))
 
 
 def _releases(world: World, story: Story) -> list[Event]:
@@ -72,6 +79,18 @@ def _releases(world: World, story: Story) -> list[Event]:
         release = msgspec.structs.replace(song, released_ms=at_ms, budget=story.budget)
         events.append(event(SONG_RELEASES, release.song_id, release, at_ms))
     return events
+
+
+def _eager(
+    world: World, song_id: str, plays: Sequence[Event], released: float, random: Random
+) -> Iterator[tuple[float, Event]]:
+    """So that some have heard the song by the time that they would be told of it."""
+    fits = world.truth_of(world.row_of(song_id), world.listeners()).probabilities
+    for fan in fits.argsort()[::-1][:EAGER].tolist():
+        at, who = released + random.random() * EAGER_FOR * len(plays), listener_id(fan)
+        at_ms = plays[min(int(at), len(plays) - 1)].time_ms
+        play = Play(f"{song_id}-{who}", who, song_id, at_ms, listened_ms=180_000, song_ms=200_000)
+        yield at, event(PLAYS, who, play, at_ms)
 
 
 def _withdrawals(world: World, story: Story, random: Random) -> list[Event]:
