@@ -80,11 +80,13 @@ class Followed:
 
     @cached_property
     def by_score(self) -> Bools:
-        return self.choice.arms == BY_SCORE
+        of_arm: Bools = self.choice.arms == BY_SCORE
+        return of_arm
 
     @cached_property
     def is_told(self) -> Bools:
-        return (self.choice.reasons == 0) & (self.choice.arms != HELD_OUT)
+        told: Bools = (self.choice.reasons == 0) & (self.choice.arms != HELD_OUT)
+        return told
 
     @cached_property
     def places(self) -> int:
@@ -169,7 +171,7 @@ def _policy(
     precision = _column(every, lambda one: one.ranked.precision)
     rivals = {name: _rival(every, name, precision, resampled, seed) for name in every[0].rivals}
     arms = {arm.value: _arm(every, row) for row, arm in enumerate(ARMS)}
-    chosen, suppressed = sum(one.chosen for one in every), sum(one.suppressed for one in every)
+    chosen, suppressed = sum(one.chosen for one in every), np.sum([one.suppressed for one in every], axis=0)
     capped = sum(int(suppressed[REASON_ROWS[reason]]) for reason in CAPS)
     best_first = np.argsort(-np.nan_to_num(precision, nan=-1.0), kind="stable")
     best_first = best_first[~np.isnan(precision[best_first])]
@@ -351,7 +353,7 @@ def _windows(every: Sequence[Followed], seed: int) -> tuple[Window, ...]:
                 to_ms=some[-1].past.fixed.at_ms,
                 precision=resampled.mean(_column(some, lambda one: one.ranked.precision)),
                 rivals={
-                    name: resampled.mean(_column(some, lambda one, name=name: one.rivals[name].precision))
+                    name: resampled.mean(np.array([one.rivals[name].precision for one in some]))
                     for name in some[0].rivals
                 },
             )

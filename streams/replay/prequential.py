@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from streams.errors import NothingToJudge
-from streams.replay.choices import ARM_ROWS, ARMS, BY_SCORE, REASON_ROWS, REASONS, Choice, Fixed, Heard, Ints
+from streams.replay.choices import ARM_ROWS, ARMS, BY_SCORE, REASON_ROWS, REASONS, Bools, Choice, Fixed, Heard, Ints
 from streams.replay.findings import Findings
 from streams.replay.judging import Past, Revealed, found
 
@@ -118,7 +118,7 @@ class Judge:
 class _Plays:
     """Columns; `pairs` are release << 32 | listener."""
 
-    def __init__(self, pairs: Ints, delays_ms: Ints, is_effective: Ints, answers: Ints) -> None:
+    def __init__(self, pairs: Ints, delays_ms: Ints, is_effective: Bools, answers: Ints) -> None:
         self.pairs, self.delays_ms, self.is_effective, self.answers = pairs, delays_ms, is_effective, answers
 
     @classmethod
@@ -129,7 +129,7 @@ class _Plays:
     def joined(cls, parts: "list[_Plays]") -> "_Plays":
         return cls(*(np.concatenate(columns) for columns in zip(*(part.columns() for part in parts), strict=True)))
 
-    def columns(self) -> tuple[Ints, Ints, Ints, Ints]:
+    def columns(self) -> tuple[Ints, Ints, Bools, Ints]:
         return self.pairs, self.delays_ms, self.is_effective, self.answers
 
     def first_of_each(self) -> "_Plays":
