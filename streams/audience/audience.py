@@ -32,19 +32,21 @@ SWEPT_PER_BATCH = 256  # slots that a batch looks at for listeners to drop
 STALE_AT_MOST = 16_384  # embeddings that may wait for a query: 10 ms of its time
 
 NEW_MARKET = -2
+NO_SLOT = -1
 
 Slots: TypeAlias = NDArray[np.int64]
+Markets: TypeAlias = NDArray[np.int32]
 
 
 class Plays(NamedTuple):
     """Columns of effective plays, in the order of the log."""
 
-    listener_ids: list[str]
-    song_ids: list[str]
+    listener_ids: Sequence[str]  # asked for where there is no slot yet
+    slots: Slots  # as `slots_of` tells them; NO_SLOT: a new listener
     song_keys: Keys
     played_ms: Times
     strengths: Times  # thousandths
-    markets: list[str | None]
+    markets: Markets  # as `markets_of` tells them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +74,17 @@ class Folded:
 
 
 class Audience:
-    def __init__(self, store: Store, songs: Songs, listening: ListeningSettings, admission: AdmissionSettings) -> None:
+    """Where it is not stored, what the store has is read, and plays change the memory alone."""
+
+    def __init__(
+        self,
+        store: Store,
+        songs: Songs,
+        listening: ListeningSettings,
+        admission: AdmissionSettings,
+        *,
+        is_stored: bool = True,
+    ) -> None:
         for name in ("strength_played", "strength_completed", "strength_liked"):
             if not 0 < thousandths(strength := getattr(listening, name)) <= ring.MAX_STRENGTH:
                 raise BadSettings(f"[listening] {name} is {strength}, wanted 0.001 to 4194")
@@ -81,7 +93,9 @@ class Audience:
         self.listener_ids: list[str] = []  # by slot; empty: the slot is free
         self._names: list[bytes] = []  # by slot, in the store
         self.newest_ms = int.from_bytes(store.get(NEWEST_PLAY) or b"", "little")  # play of the partition
+        self.given_up = 0  # slots, so far: whoever remembers slots looks whether they still hold
         self._store = store
+        self._is_stored = is_stored
         self._admission = admission
         self._keep = listening.keep_plays
         self._forget_after_ms = forget_after_ms(listening)
@@ -131,7 +145,7 @@ class Audience:
 
     def have_heard(self, song_id: str, listener_ids: Sequence[str]) -> list[bool]:
         """Whether each of these listeners remembers a play of the song; in time with their number, not with all."""
-        slots = np.fromiter(map(self._slot_of.get, listener_ids, repeat(-1)), np.int64, len(listener_ids))
+        slots = self.slots_of(listener_ids)
         keys = self.matrix.rings[slots, :, 1]
         found: list[bool] = ((keys == np.uint64(key_of(song_id))).any(axis=1) & (slots >= 0)).tolist()
         return found
@@ -140,12 +154,21 @@ class Audience:
         """The same for some songs that are known; unknown ones are left out."""
         return self._holding(self._with_songs(self.songs.rows(song_ids)))
 
+    def slots_of(self, listener_ids: Sequence[str]) -> Slots:
+        """They hold until the next `sweep`."""
+        return np.fromiter(map(self._slot_of.get, listener_ids, repeat(NO_SLOT)), np.int64, len(listener_ids))
+
+    def markets_of(self, markets: Sequence[str | None]) -> Markets:
+        codes = np.fromiter(map(self._market_code.get, markets, repeat(NEW_MARKET)), np.int32, len(markets))
+        for n in np.flatnonzero(codes == NEW_MARKET).tolist():
+            codes[n] = self._code_of(markets[n])
+        return codes
+
     def fold(self, plays: Plays) -> Folded:
-        self._sweep()
         song_rows = self._known_rows(plays)
         newest_ms = np.maximum.accumulate(np.concatenate(([self.newest_ms], plays.played_ms)))
         slots = self._slots(plays, plays.played_ms >= newest_ms[:-1] - 2 * self._forget_after_ms)
-        whens, markets = ring.whens(plays.played_ms, plays.strengths), self._codes_of(plays.markets)
+        whens, markets = ring.whens(plays.played_ms, plays.strengths), plays.markets
 
         matrix = self.matrix
         rounds = _rounds(slots)
@@ -243,7 +266,7 @@ class Audience:
             loaded = np.frombuffer(b"".join(rings), "<u8").reshape(len(some), self._keep, 2)
             matrix.rings[slots] = loaded
             matrix.newest_ms[slots] = ring.played_ms(loaded[:, -1, 0])
-            matrix.market[slots] = self._codes_of(markets)
+            matrix.market[slots] = self.markets_of(markets)
             matrix.market_ms[slots] = markets_ms
             with self.songs.lock:
                 song_rows = self.songs.rows_of_keys(np.ascontiguousarray(loaded[:, :, 1]))
@@ -273,7 +296,7 @@ class Audience:
 
     def _slots(self, plays: Plays, is_recent: Flags) -> Slots:
         """The slot of each play; -1 for one that counts nothing: far too late, or from before an erasure."""
-        slots = np.fromiter(map(self._slot_of.get, plays.listener_ids, repeat(-1)), np.int64, len(plays.listener_ids))
+        slots = plays.slots.copy()
         for n in np.flatnonzero((slots < 0) & is_recent).tolist():
             slots[n] = self._slot_for(plays.listener_ids[n], int(plays.played_ms[n]))
         slots[~is_recent | (plays.played_ms <= self.matrix.erased_ms[slots])] = -1
@@ -309,9 +332,10 @@ class Audience:
         self.listener_ids[slot], self._names[slot] = "", b""
         self.matrix.clear(slot)
         self._free.append(slot)
+        self.given_up += 1
 
-    def _sweep(self) -> None:
-        """Drops listeners whose rings can never be seen again: see `listener.is_forgotten`."""
+    def sweep(self) -> None:
+        """Once for each batch: drops listeners whose rings can never be seen again, see `listener.is_forgotten`."""
         if self.slots == 0:
             return
         some = (self._swept + np.arange(min(SWEPT_PER_BATCH, self.slots))) % self.slots
@@ -322,6 +346,8 @@ class Audience:
             self._give_up(slot)
 
     def _put(self, slots: Slots) -> None:
+        if not self._is_stored:
+            return
         matrix, put, names, heads = self.matrix, self._store.put, self._names, self._market_head
         entries, starts, ends = ring.packed(matrix.rings[slots], matrix.market_ms[slots])
         for slot, market, start, end in zip(slots.tolist(), matrix.market[slots].tolist(), starts, ends, strict=True):
@@ -330,13 +356,8 @@ class Audience:
     def _put_newest(self, newest_ms: int) -> None:
         if newest_ms > self.newest_ms:
             self.newest_ms = newest_ms
-            self._store.put(NEWEST_PLAY, newest_ms.to_bytes(8, "little"))
-
-    def _codes_of(self, markets: Sequence[str | None]) -> NDArray[np.int32]:
-        codes = np.fromiter(map(self._market_code.get, markets, repeat(NEW_MARKET)), np.int32, len(markets))
-        for n in np.flatnonzero(codes == NEW_MARKET).tolist():
-            codes[n] = self._code_of(markets[n])
-        return codes
+            if self._is_stored:
+                self._store.put(NEWEST_PLAY, newest_ms.to_bytes(8, "little"))
 
     def _code_of(self, market: str | None) -> int:
         code = self._market_code.get(market)
@@ -348,7 +369,7 @@ class Audience:
             self._market_rank[[self._market_code[name] for name in alphabet]] = np.arange(len(alphabet))
         return code
 
-    def _tell_markets(self, at: Slots, markets: NDArray[np.int32], played_ms: Times) -> Flags:
+    def _tell_markets(self, at: Slots, markets: Markets, played_ms: Times) -> Flags:
         """The market of the newest play that tells one, of plays at the same time the last in the alphabet."""
         matrix, rank = self.matrix, self._market_rank
         told_ms = matrix.market_ms[at]

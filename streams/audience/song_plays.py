@@ -31,9 +31,17 @@ class SongPlays:
     """Songs by number; a number holds until the next call of `numbers`."""
 
     def __init__(
-        self, store: Store, song_partitions: int, *, at_most: int = SONGS_AT_MOST, merged_after: int = MERGED_AFTER
+        self,
+        store: Store,
+        song_partitions: int,
+        *,
+        at_most: int = SONGS_AT_MOST,
+        merged_after: int = MERGED_AFTER,
+        is_stored: bool = True,
     ) -> None:
+        """Where it is not stored, the memory alone counts, and has room for every song."""
         self._store = store
+        self._is_stored = is_stored
         self._song_partitions = song_partitions
         self._at_most = at_most
         self._merged_after = merged_after
@@ -49,7 +57,7 @@ class SongPlays:
             self._batches += 1
 
     def numbers(self, song_ids: list[str]) -> Numbers:
-        if len(self._number_of) > self._at_most:
+        if self._is_stored and len(self._number_of) > self._at_most:
             self._number_of.clear()
         numbers = np.fromiter(map(self._number_of.get, song_ids, repeat(-1)), np.int64, len(song_ids))
         for n in np.flatnonzero(numbers < 0).tolist():
@@ -73,7 +81,7 @@ class SongPlays:
         return nth
 
     def _put(self, songs: Numbers) -> None:
-        if len(songs) == 0:
+        if len(songs) == 0 or not self._is_stored:
             return
         keys, plays = self.keys[songs], self._plays[songs].astype(np.uint64)
         self._recent.update(zip(keys.tolist(), plays.tolist(), strict=True))

@@ -62,7 +62,7 @@ def write_listeners(count: int, folder: Path) -> dict[str, float]:
     store, songs, settings = RocksdictStore(folder), _songs(SONGS_OF_LISTENERS), _settings()
     audience = Audience(store, songs, settings.listening, settings.admission)
     begun_s = time.perf_counter()
-    for n, plays in enumerate(_full_rings(count, settings.listening.keep_plays, songs)):
+    for n, plays in enumerate(_full_rings(count, settings.listening.keep_plays, audience)):
         audience.fold(plays)
         store.commit({PLAYS.name: n + 1})
     folded_s = time.perf_counter() - begun_s
@@ -90,19 +90,18 @@ def read_listeners(count: int, folder: Path) -> dict[str, float]:
     }
 
 
-def _full_rings(count: int, keep: int, songs: Songs) -> Iterator[Plays]:
+def _full_rings(count: int, keep: int, audience: Audience) -> Iterator[Plays]:
     rng = np.random.default_rng(7)
-    names = [f"s{n:07d}" for n in range(SONGS_OF_LISTENERS)]
     for first in range(0, count, LISTENERS_AT_ONCE):
         ids = [listener_id(n) for n in range(first, min(first + LISTENERS_AT_ONCE, count))]
         heard = rng.integers(SONGS_OF_LISTENERS, size=len(ids) * keep)
         yield Plays(
             listener_ids=ids * keep,
-            song_ids=[names[song] for song in heard.tolist()],
-            song_keys=songs.keys[heard],
+            slots=audience.slots_of(ids * keep),
+            song_keys=audience.songs.keys[heard],
             played_ms=START_MS + np.repeat(np.arange(keep), len(ids)) * HOUR_MS,
             strengths=np.full(len(heard), 1_000),
-            markets=["it"] * len(heard),
+            markets=audience.markets_of(["it"] * len(heard)),
         )
 
 
