@@ -132,7 +132,7 @@ _CHOICES = {
     ("kafka", "security"): ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
     ("kafka", "sasl_mechanism"): ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
     ("kafka", "compression"): ("none", "lz4", "zstd"),
-    ("scoring", "rule"): ("max", "mean", "mass", "blend", "quota", "song"),
+    ("scoring", "rule"): ("max", "share", "mean", "mass", "blend", "quota", "song"),
     ("scoring", "candidates"): ("all", "audience"),
 }
 

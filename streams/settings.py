@@ -104,7 +104,7 @@ class MatchingSettings:
 
 @dataclass(frozen=True)
 class ScoringSettings:
-    rule: str  # max, mean, mass, blend, quota, song
+    rule: str  # max, share, mean, mass, blend, quota, song
     sharpness: float  # of the rules mass and blend: log sum mass exp(sharpness cos)
     candidates: str  # all, audience
     margin_sigmas: float

@@ -19,6 +19,7 @@ Floats: TypeAlias = NDArray[np.float32]
 Ints: TypeAlias = NDArray[np.int64]
 Doubles: TypeAlias = NDArray[np.float64]
 Rule: TypeAlias = Callable[[Floats, Floats, float], Floats]  # cosines (B, C), masses (C,), sharpness -> scores (B,)
+Clustering: TypeAlias = Callable[[Doubles, Doubles, int, int], tuple[Ints, Doubles]]  # points, weights, crowds, seed
 
 MS_PER_DAY = 86_400_000
 STARTS = 4  # k-means from so many seeds; the tightest crowds are kept
@@ -46,21 +47,23 @@ def merge_crowds(
     at_ms: int,
     half_life_days: float | None = None,
     choose: bool = False,
+    clustering: Clustering | None = None,
 ) -> Merged:
     """The crowds of (song, similarity) neighbours as at most `crowds` of their own, whatever the neighbours' order.
 
     A crowd weighs similarity x mass, aged to `at_ms`; no neighbour has more than `max_share` of the total, so that one
     hit does not drown the rest. `choose` takes the number of crowds with the best silhouette instead of all of them.
+    The live system clusters by `spherical_k_means`; what else could is compared in `streams/sweep`.
     """
     points, weights = _points(neighbours, max_share, at_ms, half_life_days)
     if len(points) == 0:
         return Merged(np.zeros((0, points.shape[1]), np.float32), np.zeros(0, np.float32))
     points, weights = _distinct(points, weights)
-    most = min(crowds, len(points))
+    most, cluster = min(crowds, len(points)), clustering or spherical_k_means
     if choose:
-        members, centroids = _best_silhouette(points, weights, most, seed)
+        members, centroids = _best_silhouette(points, weights, most, seed, cluster)
     else:
-        members, centroids = spherical_k_means(points, weights, most, seed)
+        members, centroids = cluster(points, weights, most, seed)
     masses = np.bincount(members, weights, minlength=len(centroids))
     heaviest_first = np.lexsort((*centroids.T[::-1], -masses))
     return Merged(
@@ -111,6 +114,11 @@ def max_score(cosines: Floats, masses: Floats, sharpness: float) -> Floats:
     return score
 
 
+def share_score(cosines: Floats, masses: Floats, sharpness: float) -> Floats:
+    """The nearest crowd counts, the larger the more: score(u) = max_c mass_c cos(u, c)."""
+    return max_score(cosines * np.asarray(masses, np.float32), masses, sharpness)
+
+
 def mean_score(cosines: Floats, masses: Floats, sharpness: float) -> Floats:
     """The mean of all crowds by mass: the cosine to it but for its length, which is the same for every listener."""
     score = np.zeros(len(cosines), np.float32)
@@ -148,6 +156,7 @@ def blend_score(cosines: Floats, masses: Floats, sharpness: float) -> Floats:
 # quota: the nearest crowd scores, and `within_quota` shares the budget. song: `compared_with` leaves the song alone.
 RULES: dict[str, Rule] = {
     "max": max_score,
+    "share": share_score,
     "mean": mean_score,
     "mass": mass_score,
     "blend": blend_score,
@@ -249,10 +258,12 @@ def _lloyd(points: Doubles, weights: Doubles, centroids: Doubles) -> tuple[Ints,
     return members, centroids
 
 
-def _best_silhouette(points: Doubles, weights: Doubles, most: int, seed: int) -> tuple[Ints, Doubles]:
-    best, found = STRUCTURE, spherical_k_means(points, weights, 1, seed)
+def _best_silhouette(
+    points: Doubles, weights: Doubles, most: int, seed: int, cluster: Clustering
+) -> tuple[Ints, Doubles]:
+    best, found = STRUCTURE, cluster(points, weights, 1, seed)
     for crowds in range(2, min(most, len(points) - 1) + 1):
-        members, centroids = spherical_k_means(points, weights, crowds, seed)
+        members, centroids = cluster(points, weights, crowds, seed)
         score = silhouette(points, weights, members)
         if score > best:
             best, found = score, (members, centroids)

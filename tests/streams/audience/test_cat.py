@@ -214,6 +214,7 @@ def test_silhouette_equals_the_loop_over_points() -> None:
 SLOW = {
     "max": lambda cosines, masses, sharpness: max(cosines),
     "quota": lambda cosines, masses, sharpness: max(cosines),
+    "share": lambda cosines, masses, sharpness: max(m * c for m, c in zip(masses, cosines, strict=True)),
     "mean": lambda cosines, masses, sharpness: sum(m * c for m, c in zip(masses, cosines, strict=True)),
     "mass": lambda cosines, masses, sharpness: np.log(
         sum(m * np.exp(sharpness * c) for m, c in zip(masses, cosines, strict=True))

@@ -1,0 +1,1 @@
+"""What is compared offline on simulated worlds: rules, crowds, operators, correlation, contrast and skew."""

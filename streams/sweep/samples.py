@@ -1,0 +1,106 @@
+"""Paired samples and what they show: means, intervals, differences, and which of many differences stand.
+
+Every variant is measured on the same units, worlds or releases, so two variants are compared unit by unit. Intervals
+and p-values are Student's t; of many comparisons with one reference the p-values are Holm's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from streams.replay.judge import LEVEL, Estimate
+
+SHOWN = 1 - LEVEL  # a difference is shown below this p
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of one variant from another, unit by unit."""
+
+    estimate: Estimate
+    p: float  # two-sided; 1 where there is one unit, or no difference at all
+
+    def __str__(self) -> str:
+        one = self.estimate
+        return f"{one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+
+
+@dataclass(frozen=True)
+class Samples:
+    unit: str  # world or release
+    values: Mapping[str, Mapping[str, Sequence[float]]]  # variant -> measure -> one value for each unit
+
+    def __post_init__(self) -> None:
+        if len(sizes := {len(column) for row in self.values.values() for column in row.values()}) > 1:
+            raise ValueError(f"variants were measured on {sorted(sizes)} {self.unit}s, wanted the same for all")
+
+    @property
+    def units(self) -> int:
+        return next((len(column) for row in self.values.values() for column in row.values()), 0)
+
+    @property
+    def variants(self) -> list[str]:
+        return list(self.values)
+
+    @property
+    def measures(self) -> list[str]:
+        return list(next(iter(self.values.values()), {}))
+
+    def estimate(self, variant: str, measure: str) -> Estimate:
+        return interval(self.values[variant][measure])
+
+    def difference(self, variant: str, reference: str, measure: str) -> Difference:
+        apart = np.subtract(self.values[variant][measure], self.values[reference][measure])
+        return Difference(interval(apart), p_of_zero(apart))
+
+    def against(self, reference: str, measure: str, variants: Sequence[str] | None = None) -> dict[str, Difference]:
+        """The others' differences from one variant, with Holm's p-values."""
+        others = [name for name in variants or self.variants if name != reference]
+        found = {name: self.difference(name, reference, measure) for name in others}
+        adjusted = holm([found[name].p for name in others])
+        return {name: Difference(found[name].estimate, p) for name, p in zip(others, adjusted, strict=True)}
+
+    def best(self, measure: str, variants: Sequence[str] | None = None) -> str:
+        return max(variants or self.variants, key=lambda name: float(np.mean(self.values[name][measure])))
+
+
+def interval(values: Sequence[float] | np.ndarray) -> Estimate:
+    """Of a single unit a point."""
+    every = np.asarray(values, dtype=np.float64)
+    if len(every) == 0:
+        raise ValueError("nothing was measured")
+    mean = float(every.mean())
+    if len(every) == 1:
+        return Estimate(mean, mean, mean)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(every) - 1) * every.std(ddof=1) / len(every) ** 0.5)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def p_of_zero(differences: np.ndarray) -> float:
+    """Two-sided, that the mean difference is none."""
+    if len(differences) < 2 or not differences.any():
+        return 1.0
+    spread = float(differences.std(ddof=1)) / len(differences) ** 0.5
+    if spread == 0:
+        return 0.0
+    return float(2 * stats.t.sf(abs(float(differences.mean())) / spread, len(differences) - 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The chance that any of the comparisons is shown by chance alone stays below the level."""
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(np.argsort(p_values, kind="stable").tolist()):
+        highest = max(highest, min(1.0, p_values[place] * (len(p_values) - rank)))
+        adjusted[place] = highest
+    return adjusted
+
+
+def slopes(at: Sequence[float], values: Sequence[Sequence[float]]) -> np.ndarray:
+    """Of each unit's values over the levels `at`; values: level -> one for each unit."""
+    x = np.asarray(at, dtype=np.float64)
+    y = np.asarray(values, dtype=np.float64)  # (levels, units)
+    apart = x - x.mean()
+    slope: np.ndarray = apart @ (y - y.mean(axis=0)) / (apart @ apart)
+    return slope
