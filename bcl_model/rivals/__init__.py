@@ -6,6 +6,8 @@ from typing import Any, TypeAlias
 
 from bcl_model.evaluation.answers import Method
 from bcl_model.rivals.bcl import SPACE, trained
+from bcl_model.rivals.ease import EaseSettings, by_words
+from bcl_model.rivals.headroom import HeadroomSettings, headroom
 from bcl_model.rivals.simple import at_random, content_neighbours, popularity, same
 from bcl_model.settings import TrainSettings, section
 
@@ -38,10 +40,28 @@ def _bcl(table: Table) -> Method:
     return trained(section(TrainSettings, table, "settings"))
 
 
+def _ease(usual: EaseSettings) -> Rival:
+    def make(table: Table) -> Method:
+        return by_words(section(EaseSettings, {"fields": usual.fields, **table}, "settings"))
+
+    return Rival(make, EASE_SPACE)
+
+
+def _headroom(table: Table) -> Method:
+    return headroom(section(HeadroomSettings, table, "settings"))
+
+
+EASE_SPACE: Space = {"ridge": (30.0, 100.0, 300.0, 1000.0), "own": (0.5, 1.0, 2.0, 4.0)}
+
 RIVALS: Mapping[str, Rival] = {
     "random": plain(at_random),
     "popularity": plain(popularity),
     "content": plain(content_neighbours),
     "artist": plain(same("artist")),
+    "headroom": Rival(_headroom, {"neighbours": (20, 50, 100), "pairs.per_song": (20, 50, 100)}),
+    "artist_ease": _ease(EaseSettings()),
+    "artist_album_ease": _ease(EaseSettings(("artist", "album"))),
     "bcl": Rival(_bcl, SPACE),
 }
+
+TABLE: tuple[str, ...] = ("random", "popularity", "content", "artist", "bpr", "bcl")  # compared as a whole

@@ -23,15 +23,15 @@ def popularity(trial: Trial) -> Answers:
 
 def content_neighbours(trial: Trial) -> Answers:
     """The mean over fields of the cosine of what two songs say, rare words counting more; absent fields are far."""
-    return Answers(_content_similarity(trial, [one.name for one in trial.fields.fields]))
+    return Answers(content_similarity(trial, [one.name for one in trial.fields.fields]))
 
 
 def same(field: str) -> Method:
     """Songs that share a word of one field, as an artist's other songs do."""
-    return lambda trial: Answers(_content_similarity(trial, [field]))
+    return lambda trial: Answers(content_similarity(trial, [field]))
 
 
-def _content_similarity(trial: Trial, names: Sequence[str]) -> Scores:
+def content_similarity(trial: Trial, names: Sequence[str]) -> Scores:
     fields = trial.fields.learned([trial.contents[song] for song in trial.warm])
     encoded = fields.encode(trial.contents)
     total = np.zeros((len(trial.cold), len(trial.warm)))

@@ -1,0 +1,66 @@
+"""Content neighbours with collaborative filtering: a cold song suits whom its nearest warm songs would suit.
+
+    fit(u, c) = sum over the songs w nearest to c of content(c, w) * [ heard(u, w) + sum over v heard by u of s_vw ]
+
+s is ItemCF between warm songs; a listener reaches a cold song through its neighbours and through their partners.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import sparse
+
+from bcl_model.errors import BadModelSettings
+from bcl_model.evaluation.answers import Answers, Method, Scores
+from bcl_model.evaluation.trial import Ints, Trial
+from bcl_model.pairs import item_cf
+from bcl_model.rivals.simple import content_similarity
+from bcl_model.settings import PairSettings
+
+
+@dataclass(frozen=True)
+class HeadroomSettings:
+    fields: tuple[str, ...] = ()  # compared for nearness; none named: the fields of words, or all where there is none
+    neighbours: int = 50  # warm songs nearest by content
+    pairs: PairSettings = field(default_factory=PairSettings)  # partners of each
+
+    def __post_init__(self) -> None:
+        if self.neighbours < 1:
+            raise BadModelSettings(f"neighbours is {self.neighbours!r}, wanted 1 or more")
+
+
+def headroom(settings: HeadroomSettings) -> Method:
+    def answers(trial: Trial) -> Answers:
+        similarities = content_similarity(trial, settings.fields or _telling(trial))
+        to_cold = (_with_partners(trial, settings.pairs) @ _nearest(similarities, settings.neighbours).T).tocsr()
+
+        def fits(listeners: Ints) -> Scores:
+            fit: Scores = (trial.heard[listeners] @ to_cold).toarray()
+            return fit
+
+        return Answers(similarities, fits)
+
+    return answers
+
+
+def _telling(trial: Trial) -> tuple[str, ...]:
+    fields = trial.fields.fields
+    return tuple(one.name for one in fields if one.has_words) or tuple(one.name for one in fields)
+
+
+def _with_partners(trial: Trial, settings: PairSettings) -> sparse.csr_array:
+    """(warm, warm): row v, column w is what hearing v says of w; 1 for the song itself."""
+    pairs = item_cf(trial.known, len(trial.contents), settings)
+    rows, columns = np.searchsorted(trial.warm, pairs.similar), np.searchsorted(trial.warm, pairs.songs)
+    size = len(trial.warm)
+    partners = sparse.csr_array((pairs.scores.astype(np.float32), (rows, columns)), shape=(size, size))
+    return (partners + sparse.eye_array(size, dtype=np.float32)).tocsr()
+
+
+def _nearest(similarities: Scores, count: int) -> sparse.csr_array:
+    """(cold, warm) with the nearest of each row alone."""
+    count = min(count, similarities.shape[1])
+    columns = np.argpartition(-similarities, count - 1, axis=1)[:, :count]
+    weights = np.maximum(np.take_along_axis(similarities, columns, axis=1), 0.0).astype(np.float32)
+    rows = np.repeat(np.arange(len(columns)), count)
+    return sparse.csr_array((weights.ravel(), (rows, columns.ravel())), shape=similarities.shape)
