@@ -136,7 +136,7 @@ class _Plays:
         order = np.lexsort((self.delays_ms, ~self.is_effective, self.pairs))
         pairs = self.pairs[order]
         first = order[np.append(True, pairs[1:] != pairs[:-1])] if len(order) else order
-        return _Plays(*(column[first] for column in self.columns()))
+        return _Plays(self.pairs[first], self.delays_ms[first], self.is_effective[first], self.answers[first])
 
     def __len__(self) -> int:
         return len(self.pairs)

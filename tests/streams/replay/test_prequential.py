@@ -13,6 +13,7 @@ from streams.errors import NothingToJudge
 from streams.replay.choices import ARM_ROWS, REASON_ROWS
 from streams.replay.findings import Findings
 from streams.replay.prequential import Choice, Fixed, Heard, Judge
+from streams.replay.report import written
 from streams.world.world import World, WorldSettings
 
 HOUR_MS = 3_600_000
@@ -214,3 +215,13 @@ def test_the_report_for_machines_says_all_that_its_schema_says(compared):
     said = json.loads(msgspec.json.encode(compared))
     jsonschema.validate(said, msgspec.json.schema(Findings))
     assert msgspec.convert(said, Findings) == compared
+
+
+def test_the_page_needs_nothing_but_itself_and_is_the_same_when_it_is_written_again(compared, tmp_path):
+    machines, people = written(compared, tmp_path)
+    page = people.read_text("utf-8")
+    assert "http://" not in page and "https://" not in page and "<script" not in page
+    assert page.count("data:image/svg+xml;base64,") == 2 + 3 * len(compared.policies)
+    assert all(note in page for note in compared.notes)
+    assert msgspec.json.decode(machines.read_bytes(), type=Findings).releases == compared.releases
+    assert written(compared, tmp_path / "again")[1].read_text("utf-8") == page
