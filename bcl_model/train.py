@@ -77,14 +77,20 @@ def train(
     *,
     impressions: Impressions | None = None,
     held_out: npt.NDArray[np.bool_] | None = None,
+    validation: npt.NDArray[np.bool_] | None = None,
     checkpoint: Path | None = None,
 ) -> Artifact:
-    """`held_out` songs take no part, not even in validation. A run that left a `checkpoint` goes on from it."""
+    """`held_out` songs take no part, not even in validation. A run that left a `checkpoint` goes on from it.
+
+    `validation` songs are the cold ones on which the best step is chosen; without them a share is drawn by the seed.
+    """
     settings = settings or TrainSettings()
     progress = progress or (lambda _: None)
     started = time.perf_counter()
     with _torch_threads(settings.run.threads):
-        task = split(interactions, len(contents), settings, impressions=impressions, held_out=held_out)
+        task = split(
+            interactions, len(contents), settings, impressions=impressions, held_out=held_out, validation=validation
+        )
         usual = settings.content
         fields = fields or inferred(contents, leave_out=usual.leave_out, min_songs=usual.min_songs)
         fields = fields.learned([contents[song] for song in task.training])
@@ -113,14 +119,18 @@ def split(
     *,
     impressions: Impressions | None = None,
     held_out: npt.NDArray[np.bool_] | None = None,
+    validation: npt.NDArray[np.bool_] | None = None,
 ) -> Task:
     """Hold songs out before any pair is computed."""
     if len(interactions.songs) and not 0 <= interactions.songs.min() <= interactions.songs.max() < songs:
         raise BadData(f"plays name songs {interactions.songs.min()} to {interactions.songs.max()}, there are {songs}")
     allowed = np.ones(songs, dtype=bool) if held_out is None else ~held_out
-    shuffled = np.random.default_rng(settings.run.seed).permutation(np.flatnonzero(allowed))
-    validation = np.zeros(songs, dtype=bool)
-    validation[shuffled[: int(len(shuffled) * settings.run.validation_share)]] = True
+    if validation is None:
+        shuffled = np.random.default_rng(settings.run.seed).permutation(np.flatnonzero(allowed))
+        validation = np.zeros(songs, dtype=bool)
+        validation[shuffled[: int(len(shuffled) * settings.run.validation_share)]] = True
+    elif both := int((validation & ~allowed).sum()):
+        raise BadData(f"{both} songs are held out and for validation: a song is one or the other")
     is_training = allowed & ~validation
     pairs = item_cf(interactions.of_songs(is_training), songs, settings.pairs)
     if impressions is not None:

@@ -24,8 +24,12 @@ def trained(settings: TrainSettings) -> Method:
 
         held_out = np.ones(len(trial.contents), dtype=bool)
         held_out[trial.warm] = False
+        validation = np.zeros(len(trial.contents), dtype=bool)
+        validation[trial.validation] = True
         own = replace(settings, run=replace(settings.run, seed=trial.seed))
-        encoder = SongEncoder(train(trial.contents, trial.known, own, trial.fields, held_out=held_out))
+        encoder = SongEncoder(
+            train(trial.contents, trial.known, own, trial.fields, held_out=held_out, validation=validation)
+        )
         if settings.ranking.similarity is Similarity.DOT:
             vectors = encoder.represent(trial.contents)
         else:

@@ -123,3 +123,16 @@ def test_plays_without_similar_songs_are_refused() -> None:
         train(CONTENTS, Interactions(np.arange(5), np.arange(5)), quick())
     with pytest.raises(BadData, match="songs 0 to 999, there are 300"):
         train(CONTENTS, Interactions(np.arange(2), np.array([0, 999])), quick())
+
+
+def test_named_validation_songs_are_the_ones_that_choose_the_step() -> None:
+    validation, held_out = np.zeros((2, len(CONTENTS)), dtype=bool)
+    validation[:40], held_out[40:60] = True, True
+
+    task = split(PLAYS, len(CONTENTS), quick(), held_out=held_out, validation=validation)
+
+    assert set(task.validation) <= set(range(40)) and len(task.validation)
+    np.testing.assert_array_equal(task.training, np.arange(60, len(CONTENTS)))
+    assert min(task.pairs.songs.min(), task.pairs.similar.min(), task.truth.similar.min()) >= 60
+    with pytest.raises(BadData, match="40 songs are held out and for validation"):
+        split(PLAYS, len(CONTENTS), quick(), held_out=validation, validation=validation)
