@@ -64,4 +64,15 @@ RIVALS: Mapping[str, Rival] = {
     "bcl": Rival(_bcl, SPACE),
 }
 
-TABLE: tuple[str, ...] = ("random", "popularity", "content", "artist", "bpr", "bcl")  # compared as a whole
+TABLE: tuple[str, ...] = (  # what is compared on real data, in this order; files of config/models or RIVALS
+    "random",
+    "popularity",
+    "content",
+    "artist",
+    "headroom",
+    "artist_ease",
+    "bpr",
+    "rfm",
+    "cfm",
+    "bcl",
+)
