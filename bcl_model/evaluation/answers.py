@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from bcl_model.artifact import Artifact
 from bcl_model.evaluation.trial import Ints, Trial
 
 Scores: TypeAlias = npt.NDArray[np.floating[Any]]
@@ -24,6 +25,7 @@ NEIGHBOURS = 50  # warm songs through which a cold song reaches listeners
 class Answers:
     similarities: Scores  # (cold, warm)
     fits: Fits | None = None  # None: through the nearest warm songs
+    artifact: Artifact | None = None  # what was trained for it, to be kept
 
 
 Method: TypeAlias = Callable[[Trial], Answers]

@@ -128,7 +128,8 @@ def _split(
 ) -> Split:
     plays = interactions.of_songs(warm | cold)
     known, hidden = interactions.of_songs(warm), interactions.of_songs(cold)
-    trial = Trial(contents, fields, *map(np.flatnonzero, (warm, cold, validation)), known, listeners, by, seed)
+    warm_songs, cold_songs, for_tuning = (np.flatnonzero(one) for one in (warm, cold, validation))
+    trial = Trial(contents, fields, warm_songs, cold_songs, for_tuning, known, listeners, by, seed)
     return Split(trial, hidden, _nearest_warm(plays, warm, cold))
 
 

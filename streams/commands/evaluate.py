@@ -1,11 +1,15 @@
-"""`bcl evaluate`: models and simple rivals on the same held-out songs of a data folder."""
+"""`bcl evaluate`: methods and models on the same held-out songs of a data folder, with a report."""
 
 import argparse
 import json
-from dataclasses import asdict
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-EXAMPLE = "bcl evaluate --data my-catalogue --models bpr demo --by album --seeds 5"
+EXAMPLE = "bcl evaluate --data my-catalogue --methods popularity content bpr demo --by album --seeds 5"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,62 +17,89 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, required=True, metavar="DIR", help="items.parquet, interactions.parquet, fields.toml"
     )
     parser.add_argument("--fields", type=Path, metavar="FILE", help="the description, if it is not in the data folder")
-    parser.add_argument("--models", nargs="*", default=["bpr", "demo"], metavar="NAME|FILE", help="of config/models")
-    parser.add_argument("--by", default="song", metavar="FIELD", help="hold out songs, or all that share its value")
-    parser.add_argument("--share", type=float, default=0.1, help="of the songs or values that is held out")
-    parser.add_argument("--seeds", type=int, default=1, help="so many splits; intervals need at least 2")
+    parser.add_argument(
+        "--methods", nargs="+", metavar="NAME|FILE", help="known methods, or settings of config/models or of a file"
+    )
+    parser.add_argument("--main", metavar="NAME", help="the method set against every other one (default: the last)")
+    parser.add_argument(
+        "--table", action="store_true", help="all methods, by song and by album, 5 seeds, unless said otherwise"
+    )
+    parser.add_argument("--by", nargs="+", metavar="FIELD", help="hold out songs, or all that share its value")
+    parser.add_argument("--share", type=float, default=0.1, help="of the songs that is held out")
+    parser.add_argument("--seeds", type=int, help="so many splits; intervals need at least 2")
     parser.add_argument("--budget", type=int, default=100, help="listeners for each cold song")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the result as JSON")
-    parser.add_argument("--json", action="store_true", help="the result as one JSON object")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that share the work")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/evaluation"),
+        metavar="DIR",
+        help="report.json, report.html, and what a run that was cut goes on from",
+    )
+    parser.add_argument("--json", action="store_true", help="the report as one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     from bcl_model.catalogue import read_catalogue
-    from bcl_model.evaluation.answers import Method
-    from bcl_model.evaluation.compare import Compared, Facts, Round
-    from bcl_model.evaluation.measures import judged
-    from bcl_model.evaluation.trial import split_of
-    from bcl_model.fields import Kind
-    from bcl_model.rivals import RIVALS
-    from bcl_model.rivals.bcl import trained
-    from bcl_model.settings import read_settings
+    from bcl_model.evaluation.contenders import contenders, every_name
+    from bcl_model.evaluation.page import page
+    from bcl_model.evaluation.report import report
+    from bcl_model.evaluation.rounds import Plan, run
     from streams.commands.model import told
-    from streams.commands.train import settings_file
+    from streams.commands.train import MODELS
+    from streams.errors import BadSettings
 
+    usual = every_name(MODELS) if args.table else ("random", "popularity", "content", "bpr", "demo")
+    ways = tuple(args.by or (("song", "album") if args.table else ("song",)))
+    seeds = args.seeds if args.seeds is not None else 5 if args.table else 1
+    for name, value in (("seeds", seeds), ("budget", args.budget), ("jobs", args.jobs)):
+        if value < 1:
+            raise BadSettings(f"--{name} is {value}, wanted at least 1")
+    plan = Plan(ways, seeds, args.share, args.budget)
     with told():
-        catalogue = read_catalogue(args.data, args.fields)
-        kinds = {one.name: one.kind for one in catalogue.fields.fields}
-        simple = ["random", "popularity", "content"]
-        simple += ["artist"] if kinds.get("artist") in (Kind.TOKEN, Kind.TOKENS) else []
-        methods: dict[str, Method] = {name: RIVALS[name].make({}) for name in simple}
-        methods |= {Path(name).stem: trained(read_settings(settings_file(name))) for name in args.models}
-        rounds = []
-        for seed in range(1, args.seeds + 1):
-            split = split_of(
-                catalogue.contents, catalogue.interactions, catalogue.fields, by=args.by, share=args.share, seed=seed
-            )
-            answered = {name: judged(split, method(split.trial), args.budget) for name, method in methods.items()}
-            rounds.append(Round(seed, Facts.of(split), answered))
-        compared = Compared(rounds)
-    measures = compared.measures
-    report = {
-        "data": str(args.data),
-        "held_out_by": args.by,
-        "share": args.share,
-        "seeds": args.seeds,
-        "budget": args.budget,
-        "methods": {
-            name: {measure: asdict(compared.estimate(name, measure)) for measure in measures} for name in methods
-        },
-    }
-    if args.out is not None:
-        args.out.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+        chosen = contenders(args.methods or usual, MODELS)
+        main = args.main or chosen[-1].name
+        if main not in {one.name for one in chosen}:
+            raise BadSettings(f"--main {main} is none of the methods {', '.join(one.name for one in chosen)}")
+        source = partial(read_catalogue, args.data, args.fields)
+        with _progress(len(chosen) * len(ways) * seeds, quiet=args.json) as progress:
+            outcome = run(source, chosen, plan, args.out, jobs=args.jobs, progress=progress)
+    found = report(outcome, chosen, plan, main, str(args.data))
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "report.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", "utf-8")
+    (args.out / "report.html").write_text(page(found), "utf-8")
     if args.json:
-        print(json.dumps(report))
-        return 0
-    for measure in measures:
-        print(f"\n{measure.replace('_', ' ')}")
-        for name in methods:
-            one = compared.estimate(name, measure)
-            print(f"  {name:14} {one.mean:.3f}" + (f"  [{one.low:.3f}, {one.high:.3f}]" if args.seeds > 1 else ""))
+        print(json.dumps(found))
+    else:
+        _print(found)
+        print(f"\n{args.out / 'report.html'}")
     return 0
+
+
+def _print(found: dict[str, Any]) -> None:
+    for by, way in found["held_out_by"].items():
+        for measure in next(iter(way["methods"].values())):
+            print(f"\nheld out by {by}: {measure.replace('_', ' ')}")
+            for name, of in way["methods"].items():
+                one = of[measure]
+                interval = f"  [{one['low']:.3f}, {one['high']:.3f}]" if found["seeds"] > 1 else ""
+                print(f"  {name:14} {one['mean']:.3f}{interval}")
+
+
+@contextmanager
+def _progress(steps: int, *, quiet: bool) -> Iterator[Callable[[Any, float], None]]:
+    """A bar on a terminal, nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda step, seconds: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("reading", total=steps)
+
+        def show(step: Any, seconds: float) -> None:
+            bar.update(task, advance=1, description=f"{step.contender.name} by {step.by}, seed {step.seed}")
+
+        yield show

@@ -99,13 +99,32 @@ def test_models_and_rivals_are_compared_on_the_same_cold_songs(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "tiny.toml").write_text("[contrast]\nweight = 0.0\n[run]\nsteps = 40\npairs_per_step = 128\n")
-    words = ["evaluate", "--data", str(data), "--models", str(tmp_path / "tiny.toml"), "--seeds", "2", "--share", "0.2"]
+    out = tmp_path / "evaluation"
+    words = ["evaluate", "--data", str(data), "--methods", "random", "content", str(tmp_path / "tiny.toml")]
 
-    assert main([*words, "--out", str(tmp_path / "report.json"), "--json"]) == 0
+    assert main([*words, "--seeds", "2", "--share", "0.2", "--out", str(out), "--json"]) == 0
 
     told = json.loads(capsys.readouterr().out)
-    assert told == json.loads((tmp_path / "report.json").read_text())
-    assert list(told["methods"]) == ["random", "popularity", "content", "tiny"]
-    recall = {name: values["song_to_songs_recall_at_50"] for name, values in told["methods"].items()}
+    assert told == json.loads((out / "report.json").read_text())
+    assert (out / "report.html").read_text().startswith("<!doctype html>")
+    assert list(told["methods"]) == ["random", "content", "tiny"] and told["main"] == "tiny"
+    methods = told["held_out_by"]["song"]["methods"]
+    recall = {name: values["song_to_songs_recall_at_50"] for name, values in methods.items()}
     assert recall["tiny"]["mean"] > recall["random"]["mean"]
     assert recall["tiny"]["low"] < recall["tiny"]["mean"] < recall["tiny"]["high"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--methods nobody", "'nobody' is no file and no method"),
+        ("--methods random --main bcl", "--main bcl is none of the methods random"),
+        ("--methods random --seeds 0", "--seeds is 0, wanted at least 1"),
+        ("--methods random --by label", "no song says anything in the field 'label'"),
+    ],
+)
+def test_a_comparison_that_cannot_be_made_says_why(
+    data: Path, tmp_path: Path, words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "--data", str(data), "--out", str(tmp_path / "out"), *words.split()]) == 2
+    assert said in capsys.readouterr().err
