@@ -13,6 +13,7 @@ import faust
 
 from streams.agents.app import create_app
 from streams.agents.bare_records import hand_over_bare_records
+from streams.agents.light_compression import compress_lightly
 from streams.settings import Settings
 
 log = logging.getLogger("bcl.worker")
@@ -72,6 +73,7 @@ def run_worker(settings: Settings, *, level: int = logging.INFO) -> int:
     for noisy in ("aiokafka", "kafka", "faust", "mode"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
     hand_over_bare_records()
+    compress_lightly()
     # Records live for one batch and hold no cycles: looking through them for some, every 700, costs a fifth of a play.
     gc.set_threshold(100_000, 50, 100)
     gc.freeze()
