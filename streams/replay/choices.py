@@ -64,7 +64,7 @@ class Fixed:
     artist_ids: tuple[str, ...]
     artist_plays: int  # effective ones of all its artists before; 0: nobody knows them
     policies: Mapping[str, Choice]
-    rivals: Mapping[str, Choice]  # as many listeners as the largest choice of a policy; cut to each policy's own number
+    rivals: Mapping[str, Choice]  # `budget` listeners each; cut to the places of each policy
     logged: Choice | None = None  # what the log says was decided for it, where it does
     title: str = ""
 
