@@ -20,6 +20,8 @@ VERBS = {
     "model": "list, promote or roll back artifacts",
     "release": "publish one release",
     "play": "publish one play",
+    "record": "topics to files",
+    "replay": "a recorded log once more through the live stages, and whether they say the same bytes",
     "dead-letters": "list or replay what could not be read",
     "contracts": "print or write the JSON Schemas and the AsyncAPI document",
     "config": "check the settings",

@@ -21,6 +21,10 @@ from tests.builders.contracts import ARTIFACT
 
 def untrained_encoder(*contents: Content, dimension: int = 8, seed: int = 1) -> SongEncoder:
     """The real encoder with drawn weights: right for what does not ask how good an embedding is."""
+    return SongEncoder(untrained_artifact(*contents, dimension=dimension, seed=seed))
+
+
+def untrained_artifact(*contents: Content, dimension: int = 8, seed: int = 1) -> Artifact:
     fields = inferred(contents, min_songs=1).learned(contents)
     draw = np.random.default_rng(seed)
     widths = [fields.width + len(fields), 16, dimension]
@@ -29,7 +33,7 @@ def untrained_encoder(*contents: Content, dimension: int = 8, seed: int = 1) -> 
         shapes |= {f"backbone.{2 * n}.weight": (narrow, wide), f"backbone.{2 * n}.bias": (narrow,)}
     weights = {name: draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     settings = TrainSettings(encoder=EncoderSettings(layers=tuple(widths[1:])))
-    return SongEncoder(Artifact.of(weights, settings, fields, {}))
+    return Artifact.of(weights, settings, fields, {})
 
 
 @dataclass

@@ -1,0 +1,103 @@
+"""`bcl replay` on files: the same bytes are found to be the same, others are shown, and exit codes say which."""
+
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from bcl_model.artifact import write_artifact
+from bcl_model.inference import SongEncoder
+from streams.catalogue.content import content_of
+from streams.cli import main
+from streams.contracts.topics import PLAYS, PUSH_TARGETS, SONG_DECISIONS, SONG_RELEASES
+from streams.contracts.topics import Shard as Side
+from streams.replay.driver import exact
+from streams.replay.files import write_log
+from streams.replay.log import Log
+from streams.settings import Settings
+from streams.world.world import World, WorldSettings
+from tests.builders.bus import Bus, Living
+from tests.builders.catalogue import untrained_artifact
+from tests.builders.contracts import settings
+from tests.harness.scene import catalogue_records, play_records
+from tests.harness.stream import Event, Story, event, told
+
+SMALL = {
+    "topics.listener_partitions": "2",
+    "topics.song_partitions": "2",
+    "crowds.warm_at_listeners": "4",
+    "selection.candidates_per_message": "20",
+}
+
+
+def small() -> Settings:
+    return settings(
+        topics={"listener_partitions": 2, "song_partitions": 2},
+        crowds={"warm_at_listeners": 4},
+        selection={"candidates_per_message": 20},
+    )
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of a log that was lived through, and of the artifact with which it was."""
+    folder = tmp_path_factory.mktemp("recorded")
+    world = World(WorldSettings(listeners=150, songs=40, new_songs=6, seed=5))
+    artifact = write_artifact(folder / "models", untrained_artifact(*map(content_of, world.songs()), dimension=16))
+    wiring, bus, random = exact(small(), SongEncoder.load(artifact)), Bus(2, 2), Random(3)
+    shards = [Living(bus, side, partition, wiring, random) for side in Side for partition in range(2)]
+    events = [event(SONG_RELEASES, *record) for record in catalogue_records(world)]
+    events += [Event(PLAYS, *record) for record in play_records(world, 1_500)]
+    for one in [*events, *told(world, Story(plays=200, releases=3, settings=10, erasures=1, budget=30), 3)]:
+        bus.write(*one)
+    quiet = 0
+    while quiet < 30:
+        busy = [shard.step(crashes=0.0) for shard in shards]
+        quiet = 0 if any(busy) else quiet + 1
+    write_log(Log(bus.topics, small().contracts), folder / "log")
+    return folder / "log", artifact
+
+
+def replayed(log: Path, artifact: Path, *words: str) -> int:
+    said = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
+    return main(["replay", "--data", str(log), *said, "--set", f"model.artifact={artifact}", *words])
+
+
+def test_a_log_says_the_same_bytes_again(recorded, capsys):
+    assert replayed(*recorded, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["same_bytes"] and found["differences"] == [] and found["damaged_lines"] == 0
+    assert found["said"]["push-targets"] > 20
+
+
+def test_what_differs_is_shown_and_ends_with_1(recorded, capsys):
+    log, artifact = recorded
+    changed = next(file for file in sorted((log / PUSH_TARGETS.name).iterdir()) if file.stat().st_size)
+    before = changed.read_bytes()
+    try:
+        changed.write_bytes(before.replace(b'"coverage":1.0', b'"coverage":0.5', 1))
+        assert replayed(log, artifact) == 1
+    finally:
+        changed.write_bytes(before)
+    out = capsys.readouterr().out
+    assert "2 differences" in out and "only recorded" in out and "only replayed" in out
+
+
+def test_damaged_lines_are_counted_and_named(recorded, capsys):
+    log, artifact = recorded
+    (log / "more.jsonl").write_text("{oops\n")
+    try:
+        assert replayed(log, artifact, "--json") == 0
+    finally:
+        (log / "more.jsonl").unlink()
+    said = capsys.readouterr()
+    assert json.loads(said.out)["damaged_lines"] == 1
+    assert "more.jsonl, line 1: " in said.err
+
+
+def test_a_log_without_decisions_cannot_be_followed(recorded, tmp_path, capsys):
+    _, artifact = recorded
+    write_log(Log({PLAYS.name: {0: []}}, small().contracts), tmp_path)
+    assert replayed(tmp_path, artifact) == 2
+    assert SONG_DECISIONS.name in capsys.readouterr().err
