@@ -1,0 +1,69 @@
+"""Which rules the targeting studies let choose: each list varies one thing around the live rule."""
+
+from streams.settings import Settings
+from streams.sweep.choosing import OF_CROWDS, Rule, live_rule
+from streams.sweep.clusterings import CLUSTERINGS
+
+LIVE = "cat"  # the live rule, with everything as configured
+CROWDS = tuple(range(1, 11))
+BY_CROWDS = ("max", "mass", "blend")  # rules for which the crowds are varied
+VECTORS = (1, 2, 3, 5)
+BY_VECTORS = ("max", "mass", "blend", "song")  # rules for which the listener's vectors are varied
+OTHERS = ("song", "single_mean", "weighted_count", "density_ratio", "popularity", "random")
+
+
+def every_rule(settings: Settings) -> list[Rule]:
+    return [live_rule(settings), *(Rule(kind, kind) for kind in (*OF_CROWDS, *OTHERS))]
+
+
+def of_vectors(settings: Settings) -> list[Rule]:
+    return [Rule(vectors_name(kind, vectors), kind, vectors=vectors) for kind in BY_VECTORS for vectors in VECTORS]
+
+
+def vectors_name(kind: str, vectors: int) -> str:
+    return f"{kind}, {vectors} vector{'s' * (vectors > 1)}"
+
+
+def of_crowds(settings: Settings) -> list[Rule]:
+    """Every clustering with every number of crowds; and k-means over all listeners instead of the songs' crowds."""
+    found = [
+        Rule(crowds_name(kind, clustering, k), kind, crowds=k, clustering=clustering)
+        for kind in BY_CROWDS
+        for clustering in CLUSTERINGS
+        for k in CROWDS
+    ]
+    whole = [
+        Rule(crowds_name(kind, WHOLE, k), kind, crowds=k, clustered="listeners")
+        for kind in BY_CROWDS
+        for k in WHOLE_CROWDS
+    ]
+    return found + whole
+
+
+WHOLE = "k-means of listeners"
+WHOLE_CROWDS = (1, 2, 3, 5, 8, 10)
+
+
+def crowds_name(kind: str, clustering: str, crowds: int) -> str:
+    return f"{kind}, {clustering}, {crowds}"
+
+
+def of_matching(settings: Settings) -> list[Rule]:
+    """How many neighbours, how much one neighbour may weigh, how sharply nearness counts."""
+    kind, matching, sharpness = settings.scoring.rule, settings.matching, settings.scoring.sharpness
+    found = [Rule("as set", kind)]
+    found += [Rule(f"{n} neighbours", kind, neighbours=n) for n in (10, 25, 100, 200) if n != matching.neighbours]
+    found += [
+        Rule(f"share of a neighbour up to {share:g}", kind, max_share=share)
+        for share in (0.05, 0.5, 1.0)
+        if share != matching.max_share_per_neighbour
+    ]
+    return found + [Rule(f"sharpness {s:g}", kind, sharpness=s) for s in (3.0, 30.0) if s != sharpness]
+
+
+TARGETING_STUDIES = {
+    "rules": every_rule,
+    "vectors": of_vectors,
+    "crowds": of_crowds,
+    "matching": of_matching,
+}
