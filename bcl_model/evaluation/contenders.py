@@ -67,9 +67,3 @@ def contenders(names: Sequence[str], models: Path) -> list[Contender]:
     if twice := sorted({one.name for one in found if sum(other.name == one.name for other in found) > 1}):
         raise BadModelSettings(f"methods of the same name: {', '.join(twice)}")
     return found
-
-
-def every_name(models: Path) -> list[str]:
-    """All methods, then all models of the folder; BCL last, as the one that is set against the others."""
-    of_files = sorted(file.stem for file in models.glob("*.toml"))
-    return [*dict.fromkeys(name for name in (*RIVALS, *of_files) if name != USUAL), USUAL]

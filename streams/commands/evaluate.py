@@ -41,15 +41,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from bcl_model.catalogue import read_catalogue
-    from bcl_model.evaluation.contenders import contenders, every_name
+    from bcl_model.evaluation.contenders import contenders
     from bcl_model.evaluation.page import page
     from bcl_model.evaluation.report import report
     from bcl_model.evaluation.rounds import Plan, run
+    from bcl_model.rivals import TABLE
     from streams.commands.model import told
     from streams.commands.train import MODELS
     from streams.errors import BadSettings
 
-    usual = every_name(MODELS) if args.table else ("random", "popularity", "content", "bpr", "demo")
+    usual = TABLE if args.table else ("random", "popularity", "content", "bpr", "demo")
     ways = tuple(args.by or (("song", "album") if args.table else ("song",)))
     seeds = args.seeds if args.seeds is not None else 5 if args.table else 1
     for name, value in (("seeds", seeds), ("budget", args.budget), ("jobs", args.jobs)):
