@@ -76,7 +76,7 @@ class Trial:
             count = min(self.settings.crowds.crowds_per_song, len(points))
             members, centroids = cat.spherical_k_means(points, weights, count, row)
             self._crowds[row] = self._as_crowds(
-                row, centroids, np.bincount(members, weights, minlength=count), listeners
+                row, centroids, np.bincount(members, weights, minlength=count).astype(np.float64), listeners
             )
         return self._crowds[row]
 
