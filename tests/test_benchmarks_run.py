@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """One world for both scenarios."""
-    sizes = ["--listeners", "1500", "--songs", "400", "--history", "40000", "--plays", "40000", "--flow", "20000"]
+    sizes = ["--listeners", "1500", "--songs", "400", "--history", "40000", "--plays", "200000", "--flow", "20000"]
     return ["--quick", "--json", *sizes, "--prepared", str(tmp_path_factory.mktemp("prepared"))]
 
 

@@ -68,7 +68,7 @@ def measure(
     }
     if rivals:
         result["worker_over_faust"] = round(median(rates[WORKER]) / median(rates[FAUST]), 2)
-        result["worker_over_faust_by_cpu"] = round(cpu[FAUST] / cpu[WORKER], 2)
+        result["worker_over_faust_by_cpu"] = round(cpu[FAUST] / cpu[WORKER], 2) if cpu[WORKER] else None
         result["worker_over_counting"] = round(median(rates[WORKER]) / median(rates[COUNTING]), 3)
     return result
 
