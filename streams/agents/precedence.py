@@ -8,7 +8,7 @@ import asyncio
 from time import monotonic
 
 LASTS_S = 0.05  # from one topic to the next: publish, acknowledge, fetch
-AT_MOST_S = 1.0
+AT_MOST_S = 0.5
 
 
 class Precedence:
