@@ -9,7 +9,7 @@ trained encoder; a new song is known by its content alone.
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bcl_model.fields import Content
 from bcl_model.inference import SongEncoder
 from bcl_model.settings import TrainSettings, read_settings
 from bcl_model.train import train_artifact
@@ -30,6 +29,7 @@ from streams.contracts.releases import Release
 from streams.replay import rivals
 from streams.replay.judge import Estimate, Known, Verdict, difference, judged, verdict
 from streams.settings import CrowdSettings, ListeningSettings, MatchingSettings, ScoringSettings, Settings
+from streams.sweep.past import content, heard, rings, units
 from streams.world.plays import DAY_MS, Plays, history
 from streams.world.world import World, WorldSettings
 
@@ -68,40 +68,23 @@ class Audience:
     sums: Floats  # (L, D), before they are made unit length
 
 
-def heard(blocks: Iterator[Plays] | Sequence[Plays], rule: ListeningSettings) -> tuple[Plays, Floats, Ints]:
-    """Effective plays with their strengths, and how often each listener played at all."""
-    every = Plays.joined(list(blocks))
-    counts = np.bincount(every.listeners)
-    plays = every.take(every.effective(rule.effective_s, rule.effective_share))
-    completed = plays.listened_ms >= rule.completed_share * plays.song_ms
-    strengths = np.where(completed, rule.strength_completed, rule.strength_played)
-    return plays, np.where(plays.liked, rule.strength_liked, strengths).astype(np.float32), counts
-
-
 def audience(
     plays: Plays, strengths: Floats, counts: Ints, songs: Floats, listeners: int, rule: ListeningSettings
 ) -> Audience:
     """Rings and embeddings by the rule of the live system, for all listeners at once."""
-    order = np.lexsort((plays.songs, plays.played_ms, plays.listeners))
-    who, when = plays.listeners[order], plays.played_ms[order]
-    ends = np.searchsorted(who, np.arange(listeners), side="right")
-    place = rule.keep_plays - (ends[who] - np.arange(len(who)))  # counted from the newest, which is the last place
-    kept = place >= 0
-    at = (who[kept], place[kept])
-    rings = np.full((listeners, rule.keep_plays), -1, dtype=np.int32)
-    played = np.zeros((listeners, rule.keep_plays), dtype=np.int64)
-    weights = np.zeros((listeners, rule.keep_plays), dtype=np.float32)
-    rings[at], played[at] = plays.songs[order][kept], when[kept]
-    newest = played[:, -1]
-    age_days = (newest[who] - when) / DAY_MS
-    weights[at] = (strengths[order] * 2.0 ** (-age_days / rule.half_life_days))[kept]
-    weights[newest[:, None] - played > rule.forget_after_days * DAY_MS] = 0
-    sums = np.zeros((listeners, songs.shape[1]), dtype=np.float32)
-    for column in range(rule.keep_plays):  # (L,) · (L, D), place by place: no (L, K, D) in memory
-        sums += weights[:, column, None] * songs[rings[:, column]]
+    remembered = rings(plays, strengths, listeners, rule)
+    sums = remembered.sums(songs)
     every = np.zeros(listeners, dtype=np.int64)
     every[: len(counts)] = counts
-    return Audience(rings, weights, newest, played, every, units(sums), sums)
+    return Audience(
+        remembered.songs,
+        remembered.weights,
+        remembered.newest_ms,
+        remembered.played_ms,
+        every,
+        units(sums),
+        sums,
+    )
 
 
 class Trial:
@@ -288,15 +271,6 @@ def compare(
             for budget in budgets
         },
     }
-
-
-def content(release: Release) -> Content:
-    return Content(release.attributes, release.vectors)
-
-
-def units(rows: Floats) -> Floats:
-    unit: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return unit
 
 
 def table(found: dict[str, Any]) -> str:

@@ -42,7 +42,7 @@ class Past:
 
     def __init__(self, world: World, plays: int, rule: ListeningSettings) -> None:
         self.world = world
-        self.plays, self.strengths, self.counts = heard(history(world, plays), world.settings.listeners, rule)
+        self.plays, self.strengths, self.counts = heard(history(world, plays), rule, world.settings.listeners)
         self.rings = rings(self.plays, self.strengths, world.settings.listeners, rule)
         self.contents = [content(song) for song in world.songs()]
 
@@ -66,9 +66,9 @@ class Past:
 
 
 def heard(
-    blocks: Iterator[Plays] | Sequence[Plays], listeners: int, rule: ListeningSettings
+    blocks: Iterator[Plays] | Sequence[Plays], rule: ListeningSettings, listeners: int = 0
 ) -> tuple[Plays, Floats, Ints]:
-    """Effective plays with their strengths, and how often each listener played at all."""
+    """Effective plays with their strengths, and how often each of at least so many listeners played at all."""
     every = Plays.joined(list(blocks))
     counts = np.bincount(every.listeners, minlength=listeners)
     plays = every.take(every.effective(rule.effective_s, rule.effective_share))
