@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from streams.replay.judge import LEVEL, Estimate
+from streams.replay.significance import holm
 
 SHOWN = 1 - LEVEL  # a difference is shown below this p
 
@@ -59,8 +60,8 @@ class Samples:
         """The others' differences from one variant, with Holm's p-values."""
         others = [name for name in variants or self.variants if name != reference]
         found = {name: self.difference(name, reference, measure) for name in others}
-        adjusted = holm([found[name].p for name in others])
-        return {name: Difference(found[name].estimate, p) for name, p in zip(others, adjusted, strict=True)}
+        adjusted = holm({name: found[name].p for name in others})
+        return {name: Difference(found[name].estimate, adjusted[name]) for name in others}
 
     def best(self, measure: str, variants: Sequence[str] | None = None) -> str:
         return max(variants or self.variants, key=lambda name: float(np.mean(self.values[name][measure])))
@@ -86,15 +87,6 @@ def p_of_zero(differences: np.ndarray) -> float:
     if spread == 0:
         return 0.0
     return float(2 * stats.t.sf(abs(float(differences.mean())) / spread, len(differences) - 1))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """The chance that any of the comparisons is shown by chance alone stays below the level."""
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(np.argsort(p_values, kind="stable").tolist()):
-        highest = max(highest, min(1.0, p_values[place] * (len(p_values) - rank)))
-        adjusted[place] = highest
-    return adjusted
 
 
 def slopes(at: Sequence[float], values: Sequence[Sequence[float]]) -> np.ndarray:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from streams.sweep.samples import Samples, holm, interval, p_of_zero, slopes
+from streams.replay.significance import holm
+from streams.sweep.samples import Samples, interval, p_of_zero, slopes
 
 
 def test_an_interval_and_its_p_are_students():
@@ -36,9 +37,10 @@ def test_variants_on_different_units_are_refused():
 
 
 def test_holms_p_values_are_those_of_his_example():
-    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
-    assert holm([0.6, 0.9]) == [1.0, 1.0]
-    assert holm([]) == []
+    adjusted = holm(dict(enumerate([0.01, 0.04, 0.03, 0.005])))
+    np.testing.assert_allclose([adjusted[n] for n in range(4)], [0.03, 0.06, 0.06, 0.02])
+    assert holm({0: 0.6, 1: 0.9}) == {0: 1.0, 1: 1.0}
+    assert holm({}) == {}
 
 
 def test_the_slope_of_each_unit_is_the_line_through_its_levels():
