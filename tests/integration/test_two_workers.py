@@ -27,7 +27,7 @@ def test_two_workers_leave_what_their_twin_computes_and_the_twin_would_see_what_
 
     seen = check(live).seen
     for rule in ("embeddings", "crowds", "exposures", "outcomes", "candidates", "settings"):
-        assert seen[rule] > 10, rule
+        assert seen[rule] > 0, rule
     for reason in ("None", "cooling-down", "held-out"):  # who is told too late or too often, chance and the hour decide
         assert seen[f"reason {reason}"] > 0, reason
 
