@@ -87,7 +87,7 @@ def train(
     settings = settings or TrainSettings()
     progress = progress or (lambda _: None)
     started = time.perf_counter()
-    with _torch_threads(settings.run.threads):
+    with torch_threads(settings.run.threads):
         task = split(
             interactions, len(contents), settings, impressions=impressions, held_out=held_out, validation=validation
         )
@@ -326,7 +326,7 @@ def _draw(below: int, count: int, generator: torch.Generator) -> Tensor:
 
 
 @contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
+def torch_threads(threads: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
