@@ -7,7 +7,7 @@ larger batch, which costs less. They never wait longer than `at_most_s`, however
 import asyncio
 from time import monotonic
 
-LASTS_S = 0.05  # from one topic to the next: publish, acknowledge, fetch
+LASTS_S = 0.15  # from one topic to the next: publish, acknowledge, fetch
 AT_MOST_S = 0.5
 
 

@@ -29,7 +29,7 @@ from streams.targeting.eligibility import is_held_out
 SMALLEST = 1_024  # slots
 LOADED_AT_ONCE = 4_096
 SWEPT_PER_BATCH = 256  # slots that a batch looks at for listeners to drop
-STALE_AT_MOST = 16_384  # embeddings that may wait for a query: 10 ms of its time
+STALE_AT_MOST = 4_096  # embeddings that may wait for a query: 3 ms of its time, in each partition
 
 NEW_MARKET = -2
 NO_SLOT = -1

@@ -1,6 +1,6 @@
 """A store in memory: replay's, and every test's that is not about a disk."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -30,6 +30,9 @@ class MemoryStore:
     def get(self, key: bytes) -> bytes | None:
         self._check_open()
         return self._pending[key] if key in self._pending else self._committed.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
 
     def put(self, key: bytes, value: bytes) -> None:
         self._check_open()

@@ -5,7 +5,7 @@ letter …         what the stages keep
 00 "p"           a purge has been written, and its old bytes may still be on the disk
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from heapq import merge
@@ -76,6 +76,13 @@ class RocksdictStore:
         except Exception as error:
             raise self._refusal(error) from error
         return found
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        pending = self._pending
+        committed: list[bytes | None] = self._saying(lambda: self._db.get(list(keys)))
+        if pending.keys().isdisjoint(keys):
+            return committed
+        return [pending.get(key, found) for key, found in zip(keys, committed, strict=True)]
 
     def put(self, key: bytes, value: bytes) -> None:
         self._pending[key] = value

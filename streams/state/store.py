@@ -1,6 +1,6 @@
 """The port through which a shard keeps its state: a sorted map whose writes wait for one atomic commit."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,10 @@ class Store(Protocol):
     """
 
     def get(self, key: bytes) -> bytes | None: ...
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """`get` for each of the keys, in one call."""
+        ...
 
     def put(self, key: bytes, value: bytes) -> None: ...
 

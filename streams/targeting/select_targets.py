@@ -22,6 +22,8 @@ from streams.state.layout import ANSWER, OPEN_QUERY, named, of_partition
 from streams.state.store import Store
 from streams.targeting.selection import Chosen, chosen
 
+NAMED = 10  # of the warm songs that led to a target, the nearest first; song-decisions have all of them
+
 _answer = msgspec.msgpack.Decoder(AudienceAnswer)
 _query = msgspec.msgpack.Decoder(AudienceQuery)
 
@@ -169,7 +171,7 @@ def _slice(query: AudienceQuery, decision: TargetsSelected, who: Chosen, rows: N
         song_id=query.song_id,
         artifact=query.artifact,
         policy=query.policy,
-        because=query.because,
+        because=query.because[:NAMED],
         decided_ms=query.decided_ms,
         released_ms=query.released_ms,
         expires_ms=query.expires_ms,

@@ -39,6 +39,12 @@ from tests.harness.live import Live, partition_count
 
 HOPS = (SONG_EMBEDDINGS, AUDIENCE_QUERIES, AUDIENCE_ANSWERS, TARGET_CANDIDATES)
 PUSHED = (PUSH_TARGETS, PUSH_SUPPRESSIONS)
+UNCAPPED = {  # so that who is chosen is told: caps would make suppressions of most decisions
+    "BCL__ADMISSION__COOLDOWN_H": "0",
+    "BCL__ADMISSION__DAY_CAP": "100",
+    "BCL__ADMISSION__ROLLING_CAP": "100",
+    "BCL__ADMISSION__KEEP_PUSHES": "100",
+}
 WARM_UP = 2  # releases that are not counted
 QUIET_S = 3.0  # after which nothing follows any more
 PATIENCE_S = 60.0
@@ -68,7 +74,7 @@ def measure(
     changes: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     hand_over_bare_records()
-    with prepared.copy("release", changes) as live:
+    with prepared.copy("release", {**UNCAPPED, **(changes or {})}) as live:
         worker = start_worker(live, cores, profile)
         rate = run_to_end(live, prepared, worker).undisturbed_per_second()
         live.drained(within_s=300, quiet_s=0.0)

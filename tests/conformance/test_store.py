@@ -176,6 +176,8 @@ def test_a_closed_store_says_so_and_so_do_its_iterators(store: Store) -> None:
     with pytest.raises(StoreUnavailable, match="closed"):
         store.get(b"La")
     with pytest.raises(StoreUnavailable, match="closed"):
+        store.get_many([b"La", b"Lb"])
+    with pytest.raises(StoreUnavailable, match="closed"):
         store.commit({})
     store.close()
 
@@ -215,6 +217,8 @@ def test_a_store_is_a_sorted_map_with_commits(kind: str, tmp_path_factory: pytes
                 offsets.update(changed)
                 committed = dict(now)
         assert store.offsets() == offsets
+        asked = [b"La", b"Lnever", *now, b"La"]
+        assert store.get_many(asked) == [now.get(key) for key in asked]
         for prefix in (b"", b"L", b"La", b"S\xff", b"T"):
             expected = sorted((key, value) for key, value in now.items() if key.startswith(prefix))
             assert list(store.items(prefix)) == expected

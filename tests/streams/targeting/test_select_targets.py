@@ -1,17 +1,18 @@
 """A query is decided once: by all answers or at the deadline, and again only to the same bytes."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.contracts.messages import Batch
-from streams.contracts.queries import AudienceAnswer, TargetsSelected
+from streams.contracts.queries import AudienceAnswer, AudienceQuery, Neighbour, TargetsSelected
 from streams.contracts.topics import AUDIENCE_ANSWERS, SONG_DECISIONS, TARGET_CANDIDATES
 from streams.settings import SelectionSettings
 from streams.state.layout import ANSWER, OPEN_QUERY, named
 from streams.state.memory_store import MemoryStore
-from streams.targeting.select_targets import SelectTargets
+from streams.targeting.select_targets import NAMED, SelectTargets
 from tests.builders.contracts import answer, batch, candidates, query
 from tests.builders.targeting import Crash, Worker, as_bytes, cut, of, random_candidates, with_open
 
@@ -34,8 +35,8 @@ def an_answer(partition: int, *, seed: int = 0, to=QUERY) -> AudienceAnswer:
     )
 
 
-def selecting(limits: SelectionSettings = LIMITS) -> Worker:
-    return Worker(lambda store: SelectTargets(store, limits), with_open(QUERY, MemoryStore()))
+def selecting(limits: SelectionSettings = LIMITS, asked: AudienceQuery = QUERY) -> Worker:
+    return Worker(lambda store: SelectTargets(store, limits), with_open(asked, MemoryStore()))
 
 
 def answers(*given_: AudienceAnswer, first: int = 0) -> Batch[AudienceAnswer]:
@@ -81,6 +82,15 @@ def test_a_slice_carries_all_that_admission_needs_to_know_of_the_query():
         assert getattr(slice_, name) == getattr(QUERY, name)
     lengths = {len(getattr(slice_, name)) for name in ("scores", "ranks", "crowds", "arms", "propensities")}
     assert lengths == {len(slice_.listener_ids)} and slice_.coverage == 1
+
+
+def test_a_slice_names_the_nearest_of_many_warm_songs():
+    near = tuple(Neighbour(f"warm-{n}", 0.9 - n / 100) for n in range(50))
+    asked = msgspec.structs.replace(QUERY, because=near)
+
+    slice_ = of(TARGET_CANDIDATES, selecting(asked=asked).deliver(ALL))[0]
+
+    assert slice_.because == near[:NAMED]
 
 
 def test_the_first_answer_of_a_partition_counts():
