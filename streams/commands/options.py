@@ -27,6 +27,11 @@ def settings_options(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_from(args: argparse.Namespace) -> Settings:
+    return load_settings(args.config, os.environ | said_settings(args))
+
+
+def said_settings(args: argparse.Namespace) -> dict[str, str]:
+    """What the command line says, as variables of the environment."""
     said = {}
     for assignment in args.set:
         name, equals, value = assignment.partition("=")
@@ -36,4 +41,4 @@ def settings_from(args: argparse.Namespace) -> Settings:
         said[variable_of(section, key)] = value
     if args.brokers:
         said[variable_of("kafka", "brokers")] = args.brokers
-    return load_settings(args.config, os.environ | said)
+    return said

@@ -36,6 +36,7 @@ class Choice:
     eligible: int = 0  # listeners who could have been chosen
     scored: int = 0  # listeners who were looked at
     because: tuple[Neighbour, ...] = ()
+    budget: int = 0  # of this policy; 0: that of the release
 
     def __post_init__(self) -> None:
         sizes = {name: len(getattr(self, name)) for name in _COLUMNS}

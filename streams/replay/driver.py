@@ -26,8 +26,10 @@ from streams.contracts.queries import AudienceAnswer
 from streams.contracts.targets import Suppression, Target
 from streams.contracts.topics import (
     AUDIENCE_ANSWERS,
+    AUDIENCE_QUERIES,
     AUDIENCE_SAMPLES,
     READ_FROM_NEIGHBOURS,
+    SONG_EMBEDDINGS,
     TARGET_REACTIONS,
     TOPICS,
     Topic,
@@ -35,6 +37,7 @@ from streams.contracts.topics import (
 from streams.contracts.topics import Shard as Side
 from streams.replay.log import Log
 from streams.replay.moments import Moment, admission_of, known_to, listener_moments, song_moments
+from streams.replay.witness import Nobody, Witness
 from streams.settings import Settings, TopicSettings
 from streams.state.memory_store import MemoryStore
 from streams.wiring import AGENTS_OF, Views, Wiring
@@ -72,7 +75,7 @@ class Replayed:
         return found
 
 
-def replay(log: Log, wiring: Callable[[], Wiring]) -> Replayed:
+def replay(log: Log, wiring: Callable[[], Wiring], witness: Witness | None = None) -> Replayed:
     """Every shard, one after the other; each life of a shard gets a wiring whose views have read nothing yet."""
     replayed, topics = Replayed(), wiring().settings.topics
     for side, count, moments_of in (
@@ -82,7 +85,7 @@ def replay(log: Log, wiring: Callable[[], Wiring]) -> Replayed:
         for partition in range(count):
             recorded = _Recorded(side, partition, log, list(moments_of(log, partition)))
             replayed.lives[f"{side.value}-{partition}"] = _replayed(
-                recorded, wiring, _Mouth(recorded, topics, replayed)
+                recorded, wiring, _Mouth(recorded, topics, replayed), witness or Nobody()
             )
     return replayed
 
@@ -111,7 +114,7 @@ def _name(topic: Topic, partition: int, contract: Any, said: Said) -> Hashable:
             return topic.name, partition, said
 
 
-def _replayed(recorded: "_Recorded", wiring: Callable[[], Wiring], mouth: "_Mouth") -> int:
+def _replayed(recorded: "_Recorded", wiring: Callable[[], Wiring], mouth: "_Mouth", witness: Witness) -> int:
     """How many lives it took."""
     life, lives, moments = _Life(recorded, wiring(), mouth), 1, recorded.moments
     for n, moment in enumerate(moments):
@@ -122,7 +125,7 @@ def _replayed(recorded: "_Recorded", wiring: Callable[[], Wiring], mouth: "_Mout
             for earlier in moments[:n]:
                 if (earlier.topic, earlier.offset) != (moment.topic, moment.offset):
                     life.handle(earlier)
-        life.follow(moment)
+        life.follow(moment, witness)
     life.finish()
     return lives
 
@@ -162,13 +165,25 @@ class _Life:
             and all(self._views.offset(topic, partition) <= end for topic, partition, end in views)
         )
 
-    def follow(self, moment: Moment) -> None:
+    def follow(self, moment: Moment, witness: Witness) -> None:
         for topic, end in moment.known.items():
             self._read(topic, end)
         for topic, ends in moment.views.items():
             for partition, end in enumerate(ends):
                 self._view(topic, partition, end)
+        self._show(moment, witness)
         self.handle(moment)
+
+    def _show(self, moment: Moment, witness: Witness) -> None:
+        if moment.topic not in (SONG_EMBEDDINGS, AUDIENCE_QUERIES):
+            return
+        [record] = _between(self._inputs[moment.topic], moment.offset, moment.offset + 1)
+        value: Any = decode(moment.topic, record.key, record.value, record.timestamp, self._contracts)
+        if moment.topic is SONG_EMBEDDINGS:
+            [(_, query)] = moment.decided
+            witness.matched(query, value, self._views.warm)
+        else:
+            witness.asked(value, self._shard.partition, self._shard.audience, self._shard.store)
 
     def adopt(self, moment: Moment) -> None:
         for topic, decision in moment.decided:

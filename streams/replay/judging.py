@@ -91,7 +91,8 @@ class Followed:
     @cached_property
     def places(self) -> int:
         """The budget without what was left to chance."""
-        return max(self.past.fixed.budget - int((self.choice.arms == EXPLORED).sum()), 0)
+        budget = self.choice.budget or self.past.fixed.budget
+        return max(budget - int((self.choice.arms == EXPLORED).sum()), 0)
 
     @cached_property
     def ranked(self) -> Ranked:

@@ -187,4 +187,5 @@ def _own(choice: Choice) -> Choice:
         eligible=choice.eligible,
         scored=choice.scored,
         because=choice.because,
+        budget=choice.budget,
     )

@@ -29,9 +29,14 @@ def written(found: Findings, folder: Path) -> tuple[Path, Path]:
     """report.json and report.html."""
     folder.mkdir(parents=True, exist_ok=True)
     machines, people = folder / "report.json", folder / "report.html"
-    machines.write_bytes(msgspec.json.format(msgspec.json.encode(_rounded(msgspec.to_builtins(found))), indent=1))
+    machines.write_bytes(msgspec.json.format(msgspec.json.encode(plain(found)), indent=1))
     people.write_text(page(found), "utf-8")
     return machines, people
+
+
+def plain(found: Findings) -> Any:
+    """As report.json has it."""
+    return _rounded(msgspec.to_builtins(found))
 
 
 def page(found: Findings) -> str:
@@ -41,7 +46,7 @@ def page(found: Findings) -> str:
         f"the truth: {found.truth.effective_plays:,} effective plays. Intervals are 95 % bootstraps over releases. "
         f"The log ends at {_time(found.until_ms)}; seed {found.seed}.</p>",
         *(f'<p class="note">{escape(note)}</p>' for note in found.notes),
-        _table(("the run", ""), found.run.items()) if found.run else "",
+        _table(("the run", ""), ((name, _plain(value)) for name, value in found.run.items())) if found.run else "",
         "<h2>Policies</h2>",
         _policies(found.policies),
         _pairs(found),
@@ -56,6 +61,50 @@ def page(found: Findings) -> str:
         f'<!doctype html><html lang="en"><head>{head}<title>Replay</title><style>{STYLE}</style></head>'
         f"<body>{''.join(parts)}</body></html>\n"
     )
+
+
+def text(found: Findings) -> str:
+    """What a terminal shows."""
+    lines = [
+        f"{found.releases:,} releases judged by the plays of {found.horizon_ms / 3_600_000:g} h after each, "
+        f"{found.open:,} open; {found.truth.effective_plays:,} effective plays; 95 % intervals"
+    ]
+    for name, one in found.policies.items():
+        of = one.quality
+        lines += [
+            "",
+            f"{name:18}{'precision':24}{'recall':24}{'NDCG':24}{'lift over it':26}p",
+            f"{'':18}{_said(of.precision):24}{_said(of.recall):24}{_said(of.ndcg):24}".rstrip(),
+        ]
+        for rival, beside in one.rivals.items():
+            theirs = beside.rival
+            lines.append(
+                f"  {rival:16}{_said(theirs.precision):24}{_said(theirs.recall):24}{_said(theirs.ndcg):24}"
+                f"{_said(beside.lift):26}{beside.p:.2g}"
+            )
+        suppressed = ", ".join(f"{reason} {count:,}" for reason, count in one.suppressed.items()) or "nobody"
+        lines += [
+            f"  {one.funnel.chosen:,} chosen, {one.funnel.sent:,} sent, {one.effective_plays:,} effective plays; "
+            f"caps hit {one.caps.hit:,}; suppressed: {suppressed}",
+            f"  told {one.listeners.told:,} of {one.listeners.of:,} listeners, {one.catalogue.told:,} of "
+            f"{one.catalogue.releases:,} releases",
+            *_off_policy_text(one),
+        ]
+    if found.compared:
+        lines += ["", f"{'difference':34}{'precision':26}{'p (of several)':18}{'McNemar':10}better"]
+        for pair in found.compared:
+            lines.append(
+                f"{pair.first + ' - ' + pair.second:34}{_said(pair.precision):26}{pair.p_of_several:<18.2g}"
+                f"{pair.mcnemar.p:<10.2g}{pair.better or 'not told apart'}"
+            )
+    return "\n".join([*lines, "", *(f"note: {note}" for note in found.notes)])
+
+
+def _off_policy_text(one: PolicyFound) -> Iterable[str]:
+    if one.off_policy is not None and (value := one.off_policy.value) is not None:
+        yield f"  off-policy, for each choice: IPS {value.ips}, SNIPS {value.snips}, DR {value.dr}"
+    elif one.off_policy is not None:
+        yield from (f"  off-policy: not reported: {reason}" for reason in one.off_policy.refused)
 
 
 def _policies(policies: Mapping[str, PolicyFound]) -> str:
@@ -161,6 +210,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _image(svg: str, alt: str) -> str:
     return f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}">'
+
+
+def _plain(value: Any) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _said(estimate: Estimate | None) -> str:

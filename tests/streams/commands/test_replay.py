@@ -1,9 +1,11 @@
 """`bcl replay` on files: the same bytes are found to be the same, others are shown, and exit codes say which."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from bcl_model.artifact import write_artifact
@@ -13,7 +15,8 @@ from streams.cli import main
 from streams.contracts.topics import PLAYS, PUSH_TARGETS, SONG_DECISIONS, SONG_RELEASES
 from streams.contracts.topics import Shard as Side
 from streams.replay.driver import exact
-from streams.replay.files import write_log
+from streams.replay.files import read_log, write_log
+from streams.replay.findings import Findings
 from streams.replay.log import Log
 from streams.settings import Settings
 from streams.world.world import World, WorldSettings
@@ -101,3 +104,51 @@ def test_a_log_without_decisions_cannot_be_followed(recorded, tmp_path, capsys):
     write_log(Log({PLAYS.name: {0: []}}, small().contracts), tmp_path)
     assert replayed(tmp_path, artifact) == 2
     assert SONG_DECISIONS.name in capsys.readouterr().err
+
+
+def report_of(recorded: tuple[Path, Path], out: Path, *words: str) -> Findings:
+    log, artifact = recorded
+    assert replayed(log, artifact, "--out", str(out), "--horizon-h", "0.02", *words) == 0
+    return msgspec.json.decode((out / "report.json").read_bytes(), type=Findings)
+
+
+def test_every_decided_release_is_judged_beside_its_rivals(recorded, tmp_path, capsys):
+    found = report_of(recorded, tmp_path)
+    replay = found.policies["replayed"]
+    assert found.releases + found.open == 3 and found.releases > 0
+    assert list(replay.rivals) == ["random", "popularity", "weighted_count"]
+    assert replay.funnel.scored >= replay.funnel.eligible >= replay.funnel.chosen >= replay.funnel.sent > 0
+    assert replay.suppressed and "released" in (tmp_path / "report.html").read_text("utf-8")
+    out = capsys.readouterr().out
+    assert "weighted_count" in out and "caps hit" in out and "report.html" in out
+
+
+def test_what_is_judged_is_what_was_recorded(recorded, tmp_path):
+    """Every target of a release that is judged, as the log has it."""
+    log, _ = read_log(recorded[0], small().contracts)
+    found = report_of(recorded, tmp_path)
+    told = Counter(
+        target.song_id
+        for partition in log.partitions(PUSH_TARGETS)
+        for _, target in log.contracts(PUSH_TARGETS, partition)
+    )
+    assert {one.song_id: one.policies["replayed"].sent for one in found.per_release} == {
+        one.song_id: told[one.song_id] for one in found.per_release
+    }
+    assert found.policies["replayed"].off_policy is not None
+
+
+def test_of_many_damaged_lines_the_first_ten_are_named_in_the_report(recorded, tmp_path):
+    log, _ = recorded
+    (log / "more.jsonl").write_text("{oops\n" * 12)
+    try:
+        run = report_of(recorded, tmp_path).run
+    finally:
+        (log / "more.jsonl").unlink()
+    assert run["damaged_lines"] == 12 and run["same_bytes"] is True
+    assert [line.split(": ")[0] for line in run["damaged"]] == [f"{log / 'more.jsonl'}, line {n}" for n in range(1, 11)]
+
+
+def test_a_log_that_ends_before_the_plays_are_in_is_not_judged(recorded, tmp_path, capsys):
+    assert replayed(*recorded, "--out", str(tmp_path)) == 1
+    assert "shorten the horizon" in capsys.readouterr().err

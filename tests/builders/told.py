@@ -1,0 +1,62 @@
+"""A log in which the truth is known: releases of a simulated world, each played by all who would like it."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from streams.contracts.plays import Play
+from streams.contracts.topics import HOUR_MS, PLAYS, SONG_RELEASES, Topic
+from streams.world.plays import history, records
+from streams.world.world import World, listener_id
+
+DAY_MS = 24 * HOUR_MS
+
+
+class Told(NamedTuple):
+    topic: Topic
+    key: bytes
+    value: bytes | None
+    time_ms: int
+
+
+def log_of(
+    world: World, *, plays: int, releases: int, budget: int, every_ms: int = HOUR_MS, horizon_ms: int = DAY_MS
+) -> list[Told]:
+    """In the order of time: the catalogue, a history, then releases and who plays them within the horizon."""
+    start_ms = world.settings.start_ms
+    past = [
+        Told(PLAYS, key, value, at_ms)
+        for block in history(world, plays)
+        for key, value, at_ms in zip(*records(block, world.catalogue.ids), block.played_ms.tolist(), strict=True)
+    ]
+    first_ms = min(one.time_ms for one in past) - 1
+    songs = [Told(SONG_RELEASES, song.song_id.encode(), msgspec.json.encode(song), first_ms) for song in world.songs()]
+    future = [
+        told
+        for n, song in enumerate(world.new_releases(releases))
+        for told in _released(world, song, start_ms + n * every_ms, budget, horizon_ms)
+    ]
+    over_ms = start_ms + (releases - 1) * every_ms + horizon_ms
+    return sorted([*songs, *past, *future, _last_play(world, over_ms)], key=lambda one: one.time_ms)
+
+
+def _released(world: World, song: msgspec.Struct, at_ms: int, budget: int, horizon_ms: int) -> Iterator[Told]:
+    release = msgspec.structs.replace(song, released_ms=at_ms, budget=budget)
+    song_id = release.song_id  # type: ignore[attr-defined]
+    yield Told(SONG_RELEASES, song_id.encode(), msgspec.json.encode(release), at_ms)
+    row = world.row_of(song_id)
+    delays = np.random.default_rng([world.settings.seed, row]).integers(1, horizon_ms, world.settings.listeners)
+    for fan in np.flatnonzero(world.truth_of(row, world.listeners()).would_like).tolist():
+        yield _play(listener_id(fan), song_id, at_ms + int(delays[fan]))
+
+
+def _last_play(world: World, at_ms: int) -> Told:
+    """So that the last horizon is over."""
+    return _play(listener_id(0), world.catalogue.ids[0], at_ms)
+
+
+def _play(who: str, song_id: str, at_ms: int) -> Told:
+    play = Play(f"{song_id}-{who}-{at_ms}", who, song_id, at_ms, listened_ms=180_000, song_ms=200_000)
+    return Told(PLAYS, who.encode(), msgspec.json.encode(play), at_ms)
