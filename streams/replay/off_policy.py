@@ -5,9 +5,9 @@ what had been logged until then. To be chosen is what is valued: a target that c
 either policy. The lasting hold-out is left out of both.
 
 A logged row tells of the other policy where both chose the listener. It counts 1 / propensity: the best of the logging
-policy were certain (1), a listener outside its best had the chance slots / pool of being explored, and one of its best
-that got no place had none. So of the other policy's choices only a part can be told; `overlap` is that part, measured
-by what the weights add up to against what they should.
+policy were certain (1), every other listener who was eligible had the chance slots / pool of being explored. So whom
+the other policy chooses had a chance, but for listeners whose partition did not answer in time, or who were not
+eligible; `overlap` is the part that had one, measured by what the weights add up to against what they should.
 
     IPS    sum of weight x play / choices           no bias where the overlap is 1; choices without a chance count as 0
     SNIPS  sum of weight x play / sum of weights    takes choices without a chance to be like the others

@@ -1,8 +1,10 @@
 """Who is chosen for a release: the best of all answers, a share of the budget left to chance, and the hold-out. Pure.
 
 Propensity is the chance with which selection gives a listener their arm, the lasting hold-out taken as it is: 1 for the
-best and for the hold-out, which follow from the scores, and slots / pool for exploration, where the pool of a partition
-is its eligible listeners outside its best. One of the best is never explored, so for them exploration has no chance.
+best and for the hold-out, which follow from the scores, and slots / pool for exploration. The pool is everybody who was
+eligible and is not among the best of the release, and all of them have that one chance: those with the lowest draws are
+explored. An answer holds the lowest draws outside its own best; for those of its best that got no place they are drawn
+here, from the same names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.contracts.ids import unit_draw
+from streams.contracts.ids import keys_of, seed_of, unit_draws
 from streams.contracts.queries import AudienceAnswer, Candidates
 from streams.contracts.targets import Arm
 
@@ -50,11 +52,22 @@ class _Columns:
 def chosen(query_id: str, budget: int, exploration_share: float, answers: Mapping[int, AudienceAnswer]) -> Chosen:
     """At most `budget` listeners; slots that exploration cannot fill go to the best. The hold-out is not counted."""
     by_partition = [answers[partition] for partition in sorted(answers)]
-    slots = exploration_slots(int(budget * exploration_share), by_partition)
-    most = budget - sum(slots)
     best = _merged(by_partition, [answer.best for answer in by_partition])
-    best_rows = best_first(best.scores, best.ids, most)
-    explored, propensities = _explored(query_id, slots, by_partition)
+    outside = _merged(by_partition, [answer.explored for answer in by_partition])
+    draws = _draws(query_id, outside.ids)
+    known_up_to = _known_up_to(draws, outside.partitions, by_partition)
+    slots = int(budget * exploration_share)
+    while True:
+        most = budget - slots
+        best_rows = best_first(best.scores, best.ids, most)
+        spare = best[np.setdiff1d(np.arange(len(best.ids)), best_rows)] if slots else best[best_rows[:0]]
+        lowest = np.concatenate([_draws(query_id, spare.ids), draws])
+        if (drawn := int((lowest <= known_up_to).sum())) >= slots:
+            break
+        slots = drawn
+    explored = _joined(spare, outside)[np.argsort(lowest, kind="stable")[:slots]]
+    explored = explored[best_first(explored.scores, explored.ids, slots)]
+    pool = sum(answer.eligible for answer in by_partition) - len(best_rows)
     held_out = _merged(by_partition, [answer.held_out for answer in by_partition])
     held_out_rows = best_first(held_out.scores, held_out.ids, len(held_out.ids))
     held_out_rows = held_out_rows[held_out.scores[held_out_rows] >= _threshold(best.scores[best_rows], most)]
@@ -67,7 +80,7 @@ def chosen(query_id: str, budget: int, exploration_share: float, answers: Mappin
         np.concatenate([arm.crowds for arm in arms]),
         np.concatenate([np.arange(1, sizes[0] + 1), np.zeros(sizes[1] + sizes[2], np.int64)]),
         np.repeat(np.array([Arm.TARGET.value, Arm.EXPLORATION.value, Arm.HOLD_OUT.value], object), sizes),
-        np.concatenate([np.ones(sizes[0]), propensities, np.ones(sizes[2])]),
+        np.concatenate([np.ones(sizes[0]), np.full(sizes[1], slots / max(pool, 1)), np.ones(sizes[2])]),
     )
 
 
@@ -86,23 +99,6 @@ def best_first(scores: NDArray[np.float32], ids: NDArray[np.object_], most: int)
     return rows[:most]
 
 
-def exploration_slots(wanted: int, answers: Sequence[AudienceAnswer]) -> list[int]:
-    """How many each answer explores: in proportion to its pool, largest remainders first, as far as it has drawn."""
-    pools = [_pool(answer) for answer in answers]
-    total = sum(pools)
-    if total == 0:
-        return [0] * len(answers)
-    slots = [wanted * pool // total for pool in pools]
-    by_remainder = sorted(range(len(pools)), key=lambda n: (-(wanted * pools[n] % total), n))
-    for n in by_remainder[: wanted - sum(slots)]:
-        slots[n] += 1
-    return [min(slot, len(answer.explored), pool) for slot, answer, pool in zip(slots, answers, pools, strict=True)]
-
-
-def _pool(answer: AudienceAnswer) -> int:
-    return max(answer.eligible - len(answer.best), 0)
-
-
 def _threshold(best_scores: NDArray[np.float32], most: int) -> float:
     """The score from which a listener is chosen; where not all slots are filled, every score is enough."""
     if most == 0:
@@ -110,23 +106,28 @@ def _threshold(best_scores: NDArray[np.float32], most: int) -> float:
     return float(best_scores[-1]) if len(best_scores) == most else float("-inf")
 
 
-def _explored(
-    query_id: str, slots: Sequence[int], answers: Sequence[AudienceAnswer]
-) -> tuple[_Columns, NDArray[np.float64]]:
-    drawn = _merged(answers, [answer.explored for answer in answers])
-    kept: list[int] = []
-    start = 0
-    for slot, answer in zip(slots, answers, strict=True):
-        ids = answer.explored.listener_ids
-        rows = list(range(len(ids)))
-        if slot < len(ids):  # by chance: the best of what was drawn are not a random part of the pool
-            rows.sort(key=[unit_draw("explored", query_id, name) for name in ids].__getitem__)
-        kept += [start + row for row in rows[:slot]]
-        start += len(ids)
-    picked = drawn[np.array(kept, np.int64)]
-    order = best_first(picked.scores, picked.ids, len(kept))
-    chances = [slot / _pool(answer) for slot, answer in zip(slots, answers, strict=True) if slot]
-    return picked[order], np.repeat(chances, [slot for slot in slots if slot])[order]
+def _draws(query_id: str, ids: NDArray[np.object_]) -> NDArray[np.float64]:
+    """As the listener's own partition draws."""
+    return unit_draws(seed_of("explored", query_id), keys_of(ids.tolist()))
+
+
+def _known_up_to(draws: NDArray[np.float64], partitions: NDArray[np.int64], answers: Sequence[AudienceAnswer]) -> float:
+    """All draws up to here are known: a partition has told its lowest ones, and none but those."""
+    highest = 1.0
+    for answer in answers:
+        if len(answer.explored) < answer.eligible - len(answer.best):
+            told = draws[partitions == answer.listener_partition]
+            highest = min(highest, float(told.max(initial=-1.0)))
+    return highest
+
+
+def _joined(one: _Columns, other: _Columns) -> _Columns:
+    return _Columns(
+        np.concatenate([one.ids, other.ids]),
+        np.concatenate([one.partitions, other.partitions]),
+        np.concatenate([one.scores, other.scores]),
+        np.concatenate([one.crowds, other.crowds]),
+    )
 
 
 def _merged(answers: Sequence[AudienceAnswer], columns: Sequence[Candidates]) -> _Columns:

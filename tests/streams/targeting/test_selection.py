@@ -1,13 +1,17 @@
 """Who is chosen equals a slow and simple choice, also where scores are equal and slots are few."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.contracts.ids import keys_of, seed_of, unit_draws
 from streams.contracts.queries import AudienceAnswer, Candidates
 from streams.contracts.targets import Arm
-from streams.targeting.selection import Chosen, best_first, chosen, exploration_slots
+from streams.targeting.selection import Chosen, best_first, chosen
 from tests.builders.contracts import answer, candidates, query
 from tests.builders.targeting import random_candidates
 
@@ -109,69 +113,97 @@ def test_the_hold_out_takes_no_slot():
     assert choice.propensities.tolist() == [1, 1, 1, 1]
 
 
-def with_pool(partition: int, pool: int, drawn: int, *, best: int = 100) -> AudienceAnswer:
-    draw = np.random.default_rng(partition)
+def asked(
+    query_id: str, partitions: dict[int, int], *, best: int = 100, drawn: int = 60, seed: int = 1
+) -> dict[int, AudienceAnswer]:
+    """Answers of partitions with so many eligible listeners, as score_listeners gives them."""
+    return {p: scored_partition(query_id, p, eligible, best, drawn, seed) for p, eligible in partitions.items()}
+
+
+def scored_partition(query_id: str, p: int, eligible: int, best: int, drawn: int, seed: int) -> AudienceAnswer:
+    everyone = random_candidates(np.random.default_rng([seed, p]), f"p{p}", eligible)
+    outside = range(min(best, eligible), eligible)
+    draws = unit_draws(seed_of("explored", query_id), keys_of(everyone.listener_ids))
+    lowest = sorted(sorted(outside, key=draws.__getitem__)[:drawn])
     return answer(
-        query(),
-        random_candidates(draw, f"b{partition}", best),
-        partition=partition,
-        explored=random_candidates(draw, f"x{partition}", drawn),
-        eligible=pool + best,
+        query(), rows_of(everyone, range(min(best, eligible))), partition=p, explored=rows_of(everyone, lowest),
+        eligible=eligible,
+    )  # fmt: skip
+
+
+def rows_of(column: Candidates, rows: Sequence[int]) -> Candidates:
+    return Candidates(
+        tuple(column.listener_ids[row] for row in rows),
+        b"".join(column.scores[4 * row : 4 * row + 4] for row in rows),
+        bytes(column.crowds[row] for row in rows),
     )
 
 
+def everybody(partitions: dict[int, int], seed: int = 1) -> list[str]:
+    answers = asked("q", partitions, best=10_000, seed=seed)
+    return [name for one in answers.values() for name in one.best.listener_ids]
+
+
 def test_exploration_takes_its_share_of_the_budget_and_the_best_the_rest():
-    choice = chosen("q", 100, 0.2, {p: with_pool(p, 1_000, 50) for p in range(4)})
+    choice = chosen("q", 100, 0.2, asked("q", dict.fromkeys(range(4), 1_000)))
 
     assert (len(listeners(choice, Arm.TARGET)), len(listeners(choice, Arm.EXPLORATION))) == (80, 20)
 
 
 def test_slots_that_exploration_cannot_fill_go_to_the_best():
-    choice = chosen("q", 100, 0.5, {0: with_pool(0, 1_000, 7)})
+    everyone = {0: 120}
 
-    assert (len(listeners(choice, Arm.TARGET)), len(listeners(choice, Arm.EXPLORATION))) == (93, 7)
+    choice = chosen("q", 100, 0.5, asked("q", everyone, drawn=0))
 
-
-@given(st.integers(0, 500), st.lists(st.tuples(st.integers(0, 2_000), st.integers(0, 60)), min_size=1, max_size=6))
-def test_exploration_slots_are_proportional_to_the_pools(wanted, pools):
-    answers = [with_pool(p, pool, min(drawn, pool), best=3) for p, (pool, drawn) in enumerate(pools)]
-    total = sum(pool for pool, _ in pools)
-
-    slots = exploration_slots(wanted, answers)
-
-    assert sum(slots) <= wanted
-    for slot, (pool, drawn) in zip(slots, pools, strict=True):
-        share = wanted * pool / total if total else 0
-        assert slot <= min(drawn, pool) and slot < share + 1
-        assert slot == min(drawn, pool) or slot > share - 1
+    targets, explored = listeners(choice, Arm.TARGET), listeners(choice, Arm.EXPLORATION)
+    assert (len(targets), explored) == (100, [])
 
 
-def test_a_propensity_is_the_chance_of_the_draw():
-    answers = {0: with_pool(0, 30, 30), 1: with_pool(1, 100, 60)}
+@given(
+    st.lists(st.integers(0, 300), min_size=1, max_size=5),
+    st.integers(1, 200),
+    st.sampled_from([0.05, 0.3, 1.0]),
+    st.integers(0, 1_000),
+)
+def test_who_is_explored_has_the_lowest_draws_of_all_who_got_no_place(sizes, budget, share, seed):
+    """Also those among the best of their partition; and every one of them by the same chance."""
+    partitions, query_id = dict(enumerate(sizes)), f"q{seed}"
+    choice = chosen(query_id, budget, share, asked(query_id, partitions, best=budget, drawn=budget, seed=seed))
 
-    choice = chosen("q", 200, 0.1, answers)
+    targets, explored = listeners(choice, Arm.TARGET), listeners(choice, Arm.EXPLORATION)
+    pool = sorted(set(everybody(partitions, seed)) - set(targets))
+    draws = dict(zip(pool, unit_draws(seed_of("explored", query_id), keys_of(pool)).tolist(), strict=True))
+    slots = min(int(budget * share), len(pool))
+    assert sorted(explored) == sorted(sorted(pool, key=draws.__getitem__)[:slots])
+    chances = choice.propensities[choice.arms == Arm.EXPLORATION]
+    assert chances.tolist() == [slots / max(len(pool), 1)] * slots
 
-    explored = choice.arms == Arm.EXPLORATION
-    for partition, slots, pool in ((0, 5, 30), (1, 15, 100)):
-        its = explored & (choice.partitions == partition)
-        assert its.sum() == slots and set(choice.propensities[its].tolist()) == {slots / pool}
+
+def test_a_partition_that_drew_too_few_ends_exploration_where_its_draws_end():
+    """Whom it did not tell might have come before the others."""
+    answers = asked("q", {0: 500, 1: 500}) | asked("q", {2: 500}, drawn=1)
+
+    explored = listeners(chosen("q", 200, 0.5, answers), Arm.EXPLORATION)
+
+    draws = unit_draws(seed_of("explored", "q"), keys_of(explored))
+    last = unit_draws(seed_of("explored", "q"), keys_of(answers[2].explored.listener_ids))
+    assert len(explored) < 100 and draws.max() <= last[0]
 
 
 def test_the_draw_is_even_and_not_by_score():
     """4,000 draws of 5 out of 20: each listener 1,000 times, give or take four standard deviations (27)."""
-    answers = {0: with_pool(0, 20, 20)}
-    counts = dict.fromkeys(answers[0].explored.listener_ids, 0)
+    counts: Counter[str] = Counter()
     for n in range(4_000):
-        for name in listeners(chosen(f"q{n}", 50, 0.1, answers), Arm.EXPLORATION):
-            counts[name] += 1
+        answers = asked(f"q{n}", {0: 30, 1: 35}, best=30, drawn=20)
+        counts.update(listeners(chosen(f"q{n}", 50, 0.1, answers), Arm.EXPLORATION))
 
-    assert sum(counts.values()) == 20_000
+    assert sum(counts.values()) == 20_000 and len(counts) == 20
     assert all(abs(count - 1_000) < 110 for count in counts.values()), counts
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
 def test_the_order_of_the_answers_changes_nothing(share):
-    answers = {p: with_pool(p, 500, 40) for p in range(3)}
+    answers = asked("q", dict.fromkeys(range(3), 600))
     backwards = dict(reversed(answers.items()))
 
     one, other = chosen("q", 90, share, answers), chosen("q", 90, share, backwards)
