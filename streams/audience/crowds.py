@@ -85,6 +85,10 @@ class Audiences:
             self._room(max(64, len(self) * 3 // 2))
         return rows
 
+    def rows_known(self, song_ids: list[str]) -> list[int | None]:
+        """None: nothing of the song was ever folded."""
+        return [self._rows.get(song_id) for song_id in song_ids]
+
     def draws(self, keys: Keys, played_ms: Times, strengths: Floats) -> Doubles:
         """How strongly each play speaks for keeping its listener in the sample."""
         units = np.maximum(unit_draws(DRAW, keys, played_ms.view(np.uint64)), 2.0**-60)
@@ -108,16 +112,13 @@ class Audiences:
     def publish(self, row: int) -> SongCrowds:
         self.published[row] = self.samples[row]
         used = int(self.used[row])
-        means = self.means[row, :used].astype(np.float64)
-        lengths = np.sqrt(np.einsum("kd,kd->k", means, means))
-        clear = lengths > 1e-6  # a crowd of opposites points nowhere
-        return SongCrowds(
-            song_id=self.song_ids[row],
-            artifact=self.artifact,
+        return song_crowds(
+            self.song_ids[row],
+            self.artifact,
             samples=int(self.samples[row]),
             listeners=int(self.listeners[row]),
-            centroids=(means[clear] / lengths[clear, None]).astype("<f4").tobytes(),
-            masses=self.masses[row, :used][clear].astype("<f4").tobytes(),
+            means=self.means[row, :used],
+            masses=self.masses[row, :used],
             at_ms=int(self.at_ms[row]),
         )
 
@@ -266,6 +267,24 @@ class Audiences:
         self.masses, self.means = _longer(self.masses, songs), _longer(self.means, songs)
         self.keys, self.kept = _longer(self.keys, songs), _longer(self.kept, songs, -inf)
         self.lowest = _longer(self.lowest, songs, -inf)
+
+
+def song_crowds(
+    song_id: str, artifact: str, *, samples: int, listeners: int, means: Floats, masses: Doubles, at_ms: int
+) -> SongCrowds:
+    """As it is published."""
+    wide = means.astype(np.float64)
+    lengths = np.sqrt(np.einsum("kd,kd->k", wide, wide))
+    clear = lengths > 1e-6  # a crowd of opposites points nowhere
+    return SongCrowds(
+        song_id=song_id,
+        artifact=artifact,
+        samples=samples,
+        listeners=listeners,
+        centroids=(wide[clear] / lengths[clear, None]).astype("<f4").tobytes(),
+        masses=masses[clear].astype("<f4").tobytes(),
+        at_ms=at_ms,
+    )
 
 
 class _Pairs:

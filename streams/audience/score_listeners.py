@@ -75,14 +75,9 @@ class ScoreListeners:
         )
 
     def _found(self, query: AudienceQuery) -> "_Found":
-        audience, matrix, slots = self.audience, self.audience.matrix, self.audience.slots
+        matrix, slots = self.audience.matrix, self.audience.slots
         compared = _Compared.of(query, self.scoring.rule, matrix.embeddings.shape[1])
-        is_scored = audience.is_present() & matrix.has_embedding[:slots]
-        if self.scoring.candidates == "audience":
-            is_scored &= audience.has_heard_any([neighbour.song_id for neighbour in query.because])
-        may_be_told = is_scored & matrix.consents[:slots] & ~audience.has_heard(query.song_id)
-        if query.markets:
-            may_be_told &= audience.is_in(query.markets)
+        is_scored, may_be_told = self._asked_about(query)
         is_eligible = may_be_told & ~matrix.is_held_out[:slots]
         eligible = np.flatnonzero(is_eligible)
 
@@ -104,6 +99,22 @@ class ScoreListeners:
                 eligible=len(eligible),
                 scored=int(is_scored.sum()),
             )
+
+    def eligible(self, query: AudienceQuery) -> Slots:
+        """Who could be told of the song, as of the last answer."""
+        _, may_be_told = self._asked_about(query)
+        return np.flatnonzero(may_be_told & ~self.audience.matrix.is_held_out[: self.audience.slots])
+
+    def _asked_about(self, query: AudienceQuery) -> tuple[Flags, Flags]:
+        """Who is scored, and who of them may be told, were it not for the hold-out."""
+        audience, matrix, slots = self.audience, self.audience.matrix, self.audience.slots
+        is_scored = audience.is_present() & matrix.has_embedding[:slots]
+        if self.scoring.candidates == "audience":
+            is_scored &= audience.has_heard_any([neighbour.song_id for neighbour in query.because])
+        may_be_told = is_scored & matrix.consents[:slots] & ~audience.has_heard(query.song_id)
+        if query.markets:
+            may_be_told &= audience.is_in(query.markets)
+        return is_scored, may_be_told
 
     def _scores(self, compared: "_Compared", is_scored: Flags) -> Floats:
         """By slot; -inf for a listener who is not to be scored. Costs a product with all, or only with a few."""

@@ -1,0 +1,142 @@
+"""What one process of a replay holds: some listener partitions and some songs of every lane; and a crew of such."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.catalogue.songs import Songs
+from streams.contracts.crowds import SongCrowds
+from streams.contracts.dead_letters import DeadLetter
+from streams.contracts.messages import Batch, Message
+from streams.contracts.queries import AudienceAnswer, AudienceQuery, TargetCandidates
+from streams.replay.deciding import Applied
+from streams.replay.lanes import Lane
+from streams.replay.listener_side import HeardHere, ListenerSide, Names
+from streams.replay.rivals import Shortlist
+from streams.replay.song_side import Samples, SongSide, Turned
+
+Numbers = NDArray[np.int64]
+
+
+class NewNames(NamedTuple):
+    listeners: list[str]
+    songs: list[str]
+    markets: list[str]
+
+
+class Share(NamedTuple):
+    """What a part is told of a block of plays."""
+
+    names: NewNames  # since the last block
+    listeners: Numbers  # of all its plays, effective or not
+    heard: list[list[HeardHere]]  # of each lane, a partition each
+
+
+class Part:
+    """Number `n` of `parts`; listener partition p and song p are with number p mod parts."""
+
+    def __init__(self, lanes: Sequence[Lane], n: int, parts: int) -> None:
+        topics = lanes[0].settings.topics
+        self._names = Names([], [], [])
+        self._dimensions = [lane.dimension for lane in lanes]
+        self._plays: Numbers = np.zeros(0, np.int64)  # by number of the listener
+        self._songs = [Songs(lane.artifact, lane.dimension, topics.song_partitions) for lane in lanes]
+        self._listener_sides = [
+            {p: ListenerSide(p, lane, songs, self._names) for p in range(n, topics.listener_partitions, parts)}
+            for lane, songs in zip(lanes, self._songs, strict=True)
+        ]
+        self._song_sides = [
+            SongSide(lane.settings.crowds, lane.artifact, lane.dimension, topics.song_partitions, self._names.songs)
+            for lane in lanes
+        ]
+
+    def fold(self, share: Share) -> list[Samples]:
+        """The samples of each lane."""
+        for known, new in zip(self._names, share.names, strict=True):
+            known += new
+        if len(self._plays) < len(self._names.listeners):
+            grown = np.zeros(max(len(self._names.listeners), 2 * len(self._plays)), np.int64)
+            grown[: len(self._plays)] = self._plays
+            self._plays = grown
+        np.add.at(self._plays, share.listeners, 1)
+        return [
+            Samples.joined([sides[heard.partition].fold(heard) for heard in of_lane], dimension)
+            for sides, of_lane, dimension in zip(self._listener_sides, share.heard, self._dimensions, strict=True)
+        ]
+
+    def sampled(self, samples: list[Samples]) -> list[Turned]:
+        """Of each lane, of the songs that are here."""
+        return [side.fold(of_lane) for side, of_lane in zip(self._song_sides, samples, strict=True)]
+
+    def apply(self, lane: int, records: list[Applied]) -> None:
+        for partition, next_offset, song_id, embedded in records:
+            self._songs[lane].apply(partition, next_offset, song_id, embedded)
+
+    def follow(self, batches: list[Batch[Any]]) -> list[DeadLetter]:
+        """Settings; what cannot be used is told once."""
+        refused: list[list[DeadLetter]] = [
+            [letter for batch in batches for letter in sides[batch.partition].follow(batch)]
+            for sides in self._listener_sides
+        ]
+        return refused[0]
+
+    def erase(self, batches: list[Batch[Any]]) -> NDArray[np.uint64]:
+        """The keys of who is to be forgotten."""
+        keys = [[sides[batch.partition].erase(batch) for batch in batches] for sides in self._listener_sides]
+        return np.concatenate([np.zeros(0, np.uint64), *keys[0]])
+
+    def forget(self, listener_keys: NDArray[np.uint64]) -> None:
+        for side in self._song_sides:
+            side.forget(listener_keys)
+
+    def untell(self, lane: int, song_id: str) -> None:
+        self._song_sides[lane].untell(song_id)
+
+    def crowds(self, lane: int, songs: list[str]) -> list[SongCrowds | None]:
+        return self._song_sides[lane].crowds(songs)
+
+    def answers(self, lane: int, policy: str, query: AudienceQuery) -> list[AudienceAnswer]:
+        return [side.answer(policy, query) for side in self._listener_sides[lane].values()]
+
+    def admit(self, lane: int, policy: str, candidates: list[tuple[int, TargetCandidates]]) -> list[Message]:
+        """Candidates with their partitions, in order."""
+        said: list[Message] = []
+        for partition, side in self._listener_sides[lane].items():
+            if own := [one for there, one in candidates if there == partition]:
+                said += side.admit(policy, own)
+        return said
+
+    def shortlists(self, query: AudienceQuery, most: int) -> dict[int, tuple[int, dict[str, Shortlist]]]:
+        """Of each partition of the first lane, after its answers."""
+        return {
+            partition: side.shortlists(query, most, self._plays) for partition, side in self._listener_sides[0].items()
+        }
+
+
+class Crew(Protocol):
+    """All parts; each is asked the same with arguments of its own, or not at all where these are None."""
+
+    @property
+    def parts(self) -> int: ...
+
+    def ask(self, what: str, arguments: Sequence[tuple[Any, ...] | None]) -> list[Any]: ...
+
+    def close(self) -> None: ...
+
+
+class OneProcess:
+    """All of it here."""
+
+    parts = 1
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._part = Part(lanes, 0, 1)
+
+    def ask(self, what: str, arguments: Sequence[tuple[Any, ...] | None]) -> list[Any]:
+        [own] = arguments
+        return [None if own is None else getattr(self._part, what)(*own)]
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,162 @@
+"""The crowds of songs in a replay: samples fold as columns, and what live would have published can be asked for."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.audience.crowds import Audiences, Doubles, Floats, Keys, Rows, Times, rounds, song_crowds
+from streams.contracts.crowds import SongCrowds
+from streams.contracts.partitions import partition_of
+from streams.settings import CrowdSettings
+
+Numbers = NDArray[np.int64]
+NO_ROW = -1
+
+
+class Samples(NamedTuple):
+    """Columns of equal length: plays that were drawn, each with its listener as they were before it."""
+
+    places: Numbers  # of the plays in the order of the log
+    songs: Numbers
+    listener_keys: Keys
+    played_ms: Times
+    strengths: Floats
+    embeddings: Floats  # (n, D)
+
+    @classmethod
+    def joined(cls, parts: "list[Samples]", dimension: int) -> "Samples":
+        if len(parts) == 1:
+            return parts[0]
+        none, keys, strengths = np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.float32)
+        nothing = cls(none, none, keys, none, strengths, np.zeros((0, dimension), np.float32))
+        return cls(*map(np.concatenate, zip(nothing, *parts, strict=True)))
+
+    def __getitem__(self, rows: NDArray[np.integer]) -> "Samples":  # type: ignore[override]
+        return Samples(*(column[rows] for column in self))
+
+
+class Turned(NamedTuple):
+    """What folding changed for the view of all songs."""
+
+    warm: list[str]
+    cold: list[str]
+    published: list[int]  # records in each song partition
+
+
+class SongSide:
+    """Some songs of one lane. A song is known by its number in the log; `names` has them all, and grows."""
+
+    def __init__(
+        self, settings: CrowdSettings, artifact: str, dimension: int, song_partitions: int, names: list[str]
+    ) -> None:
+        self._names = names
+        self._warm_at = settings.warm_at_listeners
+        self._partitions = song_partitions
+        self._audiences = Audiences(settings, artifact, dimension)
+        self._told = _Told(settings.crowds_per_song, dimension)
+        self._row_of: Rows = np.zeros(0, np.int64)  # by number of the song
+        self._partition_of: Rows = np.zeros(0, np.int64)  # by row
+
+    def fold(self, samples: Samples) -> Turned:
+        """In the order of the log, whatever order they come in."""
+        order = np.argsort(samples.places, kind="stable")
+        rows, audiences = self._rows(samples.songs)[order], self._audiences
+        draws = audiences.draws(samples.listener_keys, samples.played_ms, samples.strengths)
+        was_warm, published = self._told.is_warm.copy(), np.zeros(self._partitions, np.int64)
+        for n in rounds(rows):
+            at = order[n]
+            audiences.fold(
+                rows[n],
+                samples.listener_keys[at],
+                draws[at],
+                samples.played_ms[at],
+                samples.embeddings[at].astype(np.float64),
+                samples.strengths[at],
+            )
+            due = rows[n][audiences.is_due(rows[n])]
+            if len(due):
+                self._told.note(audiences, due, self._warm_at)
+                published += np.bincount(self._partition_of[due], minlength=self._partitions)
+        turned = np.flatnonzero(self._told.is_warm != was_warm)
+        return self._turned(turned, published.tolist())
+
+    def crowds(self, songs: list[str]) -> list[SongCrowds | None]:
+        rows = self._audiences.rows_known(songs)
+        return [None if row is None else self._told.crowds(self._audiences, row) for row in rows]
+
+    def forget(self, listener_keys: Keys) -> None:
+        self._audiences.forget(listener_keys)
+
+    def untell(self, song_id: str) -> None:
+        """What was published about the song is taken back."""
+        [row] = self._audiences.rows_known([song_id])
+        if row is not None:
+            self._told.take_back(row)
+
+    def _turned(self, rows: Rows, published: list[int]) -> Turned:
+        names, is_warm = self._audiences.song_ids, self._told.is_warm[rows]
+        return Turned(
+            [names[row] for row in rows[is_warm].tolist()],
+            [names[row] for row in rows[~is_warm].tolist()],
+            published,
+        )
+
+    def _rows(self, songs: Numbers) -> Rows:
+        if len(self._row_of) < len(self._names):
+            self._row_of = _longer(self._row_of, len(self._names), NO_ROW)
+        new = np.unique(songs[self._row_of[songs] == NO_ROW])
+        if len(new):
+            names = [self._names[song] for song in new.tolist()]
+            self._row_of[new] = rows = self._audiences.rows(names)
+            self._partition_of = _longer(self._partition_of, len(self._audiences), 0)
+            self._partition_of[rows] = [partition_of(name.encode(), self._partitions) for name in names]
+            self._told.room(len(self._audiences.samples))
+        return self._row_of[songs]
+
+
+class _Told:
+    """What was last published of each song, by row; kept as columns, made a record where somebody asks."""
+
+    def __init__(self, crowds: int, dimension: int) -> None:
+        self.is_warm = np.zeros(0, np.bool_)
+        self.samples, self.listeners, self.used, self.at_ms = np.zeros((4, 0), np.int64)
+        self.masses: Doubles = np.zeros((0, crowds))
+        self.means: Floats = np.zeros((0, crowds, dimension), np.float32)
+
+    def room(self, songs: int) -> None:
+        if songs > len(self.is_warm):
+            for name in ("is_warm", "samples", "listeners", "used", "at_ms", "masses", "means"):
+                setattr(self, name, _longer(getattr(self, name), songs, 0))
+
+    def note(self, audiences: Audiences, rows: Rows, warm_at: int) -> None:
+        audiences.published[rows] = self.samples[rows] = audiences.samples[rows]
+        self.listeners[rows] = listeners = audiences.listeners[rows]
+        self.used[rows], self.at_ms[rows] = audiences.used[rows], audiences.at_ms[rows]
+        self.masses[rows], self.means[rows] = audiences.masses[rows], audiences.means[rows]
+        self.is_warm[rows] = listeners >= warm_at
+
+    def take_back(self, row: int) -> None:
+        self.samples[row], self.is_warm[row] = 0, False
+
+    def crowds(self, audiences: Audiences, row: int) -> SongCrowds | None:
+        if row >= len(self.samples) or self.samples[row] == 0:
+            return None
+        used = int(self.used[row])
+        return song_crowds(
+            audiences.song_ids[row],
+            audiences.artifact,
+            samples=int(self.samples[row]),
+            listeners=int(self.listeners[row]),
+            means=self.means[row, :used],
+            masses=self.masses[row, :used],
+            at_ms=int(self.at_ms[row]),
+        )
+
+
+def _longer(column: NDArray, length: int, filling: int) -> NDArray:  # type: ignore[type-arg]
+    if length <= len(column):
+        return column
+    longer = np.full((max(length, 2 * len(column)), *column.shape[1:]), filling, column.dtype)
+    longer[: len(column)] = column
+    return longer

@@ -1,0 +1,148 @@
+"""A log in the order of time: plays as columns, and between them, record by record, all else that neighbours said.
+
+Records are in the order of time, then topic (releases, plays, settings, erasures), partition and offset. So a release
+is decided before the plays of its own millisecond, and nothing that comes later is known to it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from streams.contracts.codec import Record, decode_batch
+from streams.contracts.dead_letters import DeadLetter
+from streams.contracts.targets import Suppression, Target
+from streams.contracts.topics import (
+    LISTENER_ERASURES,
+    LISTENER_SETTINGS,
+    PLAYS,
+    PUSH_SUPPRESSIONS,
+    PUSH_TARGETS,
+    SONG_RELEASES,
+    TOPICS,
+    Topic,
+)
+from streams.replay.log import Log
+from streams.replay.played import Played, Tables
+from streams.settings import ContractSettings
+
+PLAYS_PER_BLOCK = 65_536  # at most so many are folded at once
+DECODED_AT_ONCE = 65_536
+MERGED = (SONG_RELEASES, LISTENER_SETTINGS, LISTENER_ERASURES)
+RANK = {name: rank for rank, name in enumerate(TOPICS)}
+
+
+class Told(NamedTuple):
+    """A record of releases, settings or erasures."""
+
+    topic: Topic
+    partition: int
+    record: Record
+
+
+Item: TypeAlias = Played | list[Told]
+Logged: TypeAlias = Mapping[str, Sequence[Target | Suppression]]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """May be gone through once. `tables` grow as it is read."""
+
+    tables: Tables
+    plays: Iterable[Played]  # one after the other in order
+    told: Sequence[Told]  # in order
+    span_ms: tuple[int, int]  # of the first and the last record
+    play_records: int
+    logged: Logged = field(default_factory=dict)  # by song: what was decided when the log was recorded
+    dead_letters: Sequence[DeadLetter] = ()
+
+    def __iter__(self) -> Iterator[Item]:
+        waiting = list(self.told)
+        done = 0
+        for plays in self.plays:
+            start = 0
+            while done < len(waiting) and (cut := _cut(waiting[done], plays)) < len(plays):
+                yield from _blocks(plays[start:cut])
+                start, first = cut, done
+                while done < len(waiting) and _cut(waiting[done], plays) == cut:
+                    done += 1
+                yield waiting[first:done]
+            yield from _blocks(plays[start:])
+        if done < len(waiting):
+            yield waiting[done:]
+
+    @classmethod
+    def of(cls, log: Log, contracts: ContractSettings) -> "Timeline":
+        """Of a log in memory; what cannot be read is left out, as the door leaves it out."""
+        tables, dead_letters = Tables(), list[DeadLetter]()
+        parts = [Played.none()]
+        for partition in log.partitions(PLAYS):
+            records = log.records(PLAYS, partition)
+            for start in range(0, len(records), DECODED_AT_ONCE):
+                columns, refused = decoded(records[start : start + DECODED_AT_ONCE], partition, tables, contracts)
+                parts.append(columns)
+                dead_letters += refused
+        plays = Played.joined(parts).in_order()
+        told = in_order(
+            Told(topic, partition, record)
+            for topic in MERGED
+            for partition in log.partitions(topic)
+            for record in log.records(topic, partition)
+        )
+        times = [one.record.timestamp for one in (*told[:1], *told[-1:])]
+        times += plays.times_ms[[0, -1]].tolist() if len(plays) else []
+        span_ms = (min(times, default=0), max(times, default=0))
+        return cls(tables, [plays], told, span_ms, len(plays), logged(log), dead_letters)
+
+
+def in_order(told: Iterable[Told]) -> list[Told]:
+    return sorted(told, key=lambda one: (one.record.timestamp, RANK[one.topic.name], one.partition, one.record.offset))
+
+
+def logged(log: Log) -> Logged:
+    """Targets and suppressions of every song, the first copy of each, listeners in the order of the log."""
+    found: dict[str, dict[str, Target | Suppression]] = {}
+    for topic in (PUSH_TARGETS, PUSH_SUPPRESSIONS):
+        for partition in log.partitions(topic):
+            for _, one in log.contracts(topic, partition):
+                found.setdefault(one.song_id, {}).setdefault(one.listener_id, one)
+    return {song_id: list(of_song.values()) for song_id, of_song in found.items()}
+
+
+def decoded(
+    records: Sequence[Record], partition: int, tables: Tables, contracts: ContractSettings
+) -> tuple[Played, list[DeadLetter]]:
+    batch, refused = decode_batch(PLAYS, partition, records, contracts)
+    plays = [play for play in batch.values if play is not None]  # the door lets no other one in
+    rows = len(plays)
+
+    def times(name: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        return np.fromiter(map(attrgetter(name), plays), np.int64, rows)
+
+    columns = Played(
+        listeners=tables.listeners.numbers(play.listener_id for play in plays),
+        songs=tables.songs.numbers(play.song_id for play in plays),
+        played_ms=times("played_ms"),
+        listened_ms=times("listened_ms"),
+        song_ms=times("song_ms"),
+        liked=np.array([play.liked for play in plays], np.bool_),
+        markets=tables.markets.numbers_or_none(play.market for play in plays),
+        answers_a_push=np.array([play.target_id is not None for play in plays], np.bool_),
+        times_ms=np.array(batch.times_ms, np.int64),
+        partitions=np.full(rows, partition, np.int64),
+        offsets=np.array(batch.offsets, np.int64),
+    )
+    return columns, refused
+
+
+def _cut(told: Told, plays: Played) -> int:
+    """Before which of the plays it comes; after all of them: maybe after others too."""
+    side = "left" if RANK[told.topic.name] < RANK[PLAYS.name] else "right"
+    return int(np.searchsorted(plays.times_ms, told.record.timestamp, side))  # type: ignore[call-overload]
+
+
+def _blocks(plays: Played) -> Iterator[Played]:
+    for start in range(0, len(plays), PLAYS_PER_BLOCK):
+        yield plays[start : start + PLAYS_PER_BLOCK]
