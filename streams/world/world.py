@@ -85,6 +85,9 @@ class World:
 
     # Songs
 
+    def releases(self, rows: Ints) -> list[Release]:
+        return self._content.releases(rows)
+
     def songs(self) -> Iterator[Release]:
         """The catalogue, oldest release first."""
         return (self._content.release(row) for row in range(self.settings.songs))
