@@ -3,7 +3,7 @@
 In the order of the log. Listeners and songs are numbers of the driver's own name tables.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.contracts.queries import Neighbour
-from streams.contracts.targets import Arm, Reason
+from streams.contracts.targets import Arm, Reason, Suppression, Target
+from streams.replay.names import Names
 
 Ints: TypeAlias = npt.NDArray[np.integer[Any]]
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
@@ -82,6 +83,19 @@ class Heard:
 
     def __len__(self) -> int:
         return len(self.listeners)
+
+
+def choice_of(admissions: Sequence[Target | Suppression], listeners: Names, **facts: Any) -> Choice:
+    """Targets and suppressions of one release, in whatever order, as a judge wants them."""
+    ordered = sorted(admissions, key=lambda one: (ARM_ROWS[one.arm], one.rank, -one.score, one.listener_id))
+    return Choice(
+        listeners.numbers([one.listener_id for one in ordered]),
+        np.array([one.score for one in ordered], np.float64),
+        np.array([ARM_ROWS[one.arm] for one in ordered], np.int8),
+        np.array([one.propensity for one in ordered], np.float64),
+        np.array([REASON_ROWS[one.reason] if isinstance(one, Suppression) else 0 for one in ordered], np.int8),
+        **facts,
+    )
 
 
 _COLUMNS = ("listeners", "scores", "arms", "propensities", "reasons")

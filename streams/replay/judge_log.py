@@ -13,7 +13,7 @@ from streams.contracts.targets import Suppression, Target
 from streams.contracts.topics import AUDIENCE_ANSWERS, PLAYS, PUSH_SUPPRESSIONS, PUSH_TARGETS, SONG_DECISIONS
 from streams.replay.artists import ArtistPlays
 from streams.replay.bystanders import Bystanders, Counts, Numbers
-from streams.replay.choices import ARM_ROWS, REASON_ROWS, Choice, Fixed, Heard
+from streams.replay.choices import Choice, Fixed, Heard, choice_of
 from streams.replay.driver import Replayed, replay
 from streams.replay.log import Log
 from streams.replay.played import NameTable, Played
@@ -65,19 +65,6 @@ def judged(log: Log, wiring: Callable[[], Wiring], settings: Settings, judge: Ju
         )
     judge.plays(heard)
     return replayed, timeline
-
-
-def choice_of(admissions: Sequence[Target | Suppression], listeners: NameTable, **facts: Any) -> Choice:
-    """Targets and suppressions of one release, in whatever order, as a judge wants them."""
-    ordered = sorted(admissions, key=lambda one: (ARM_ROWS[one.arm], one.rank, -one.score, one.listener_id))
-    return Choice(
-        listeners.numbers([one.listener_id for one in ordered]),
-        np.array([one.score for one in ordered], np.float64),
-        np.array([ARM_ROWS[one.arm] for one in ordered], np.int8),
-        np.array([one.propensity for one in ordered], np.float64),
-        np.array([REASON_ROWS[one.reason] if isinstance(one, Suppression) else 0 for one in ordered], np.int8),
-        **facts,
-    )
 
 
 def _choice(decided: Decided, admissions: Admissions, listeners: NameTable) -> Choice:
