@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +10,27 @@ if TYPE_CHECKING:
     from streams.replay.driver import Replayed
     from streams.replay.files import Damage
     from streams.replay.findings import Findings
+    from streams.replay.log import Log
+    from streams.replay.prequential import Judge
     from streams.settings import Settings
 
-EXAMPLE = "bcl replay --data recorded --out runs/replay --set model.artifact=runs/models"
+EXAMPLE = "bcl replay --data recorded --out runs/replay --policy more-crowds.toml --set model.artifact=runs/models"
 SHOWN = 10  # differences
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     from streams.commands.options import settings_options
 
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="what `bcl record` wrote")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="for report.html and report.json")
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="what `bcl record` wrote, of a system with decisions"
+        "--policy",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="TOML with what a policy does differently from the settings; may be repeated: they are compared. "
+        "random-crowds is one that is known to be broken",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="judge the choices; report.html and report.json")
     parser.add_argument(
         "--horizon-h",
         type=float,
@@ -36,38 +43,68 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from bcl_model.inference import SongEncoder
-    from streams.commands.model import told
+    """A log with decisions is followed byte by byte, unless other policies are asked for: these decide anew."""
     from streams.commands.options import settings_from
     from streams.contracts.topics import SONG_DECISIONS
-    from streams.errors import BadSettings
-    from streams.replay.driver import exact
     from streams.replay.files import read_log
-    from streams.replay.judge_log import judged
     from streams.replay.prequential import Judge
 
     settings = settings_from(args)
+    judge = Judge(_horizon_ms(args, settings), args.seed)
     log, damage = read_log(args.data, settings.contracts)
     for line in damage.first:
         print(f"bcl replay: left out: {line}", file=sys.stderr)
-    if not any(log.records(SONG_DECISIONS, partition) for partition in log.partitions(SONG_DECISIONS)):
-        raise BadSettings(f"{args.data} holds no song-decisions: only a log of a system that decided can be followed")
+    has_decisions = any(log.records(SONG_DECISIONS, partition) for partition in log.partitions(SONG_DECISIONS))
+    if args.policy or not has_decisions:
+        return _decided_anew(args, settings, log, judge, damage)
+    return _followed(args, settings, log, judge, damage)
+
+
+def _followed(args: argparse.Namespace, settings: "Settings", log: "Log", judge: "Judge", damage: "Damage") -> int:
+    from bcl_model.inference import SongEncoder
+    from streams.commands.model import told
+    from streams.replay.driver import exact
+    from streams.replay.judge_log import judged
+
     with told():
         encoder = SongEncoder.load(Path(settings.model.artifact))
-    judge = Judge(horizon_ms_of(args, settings), args.seed)
     replayed, timeline = judged(log, exact(settings, encoder), settings, judge)
     differences = replayed.differences(log)
     found = None
     if args.out is not None:
-        about = {"log": str(args.data), "artifact": encoder.artifact, "same_bytes": not differences}
-        found = judge.verdict(timeline.span_ms[1], len(timeline.tables.listeners), about | told_of(damage))
-    _say(args, replayed, differences, damage, found)
-    if found is not None:
-        _write(found, args)
+        about = _about(args, damage) | {"artifact": encoder.artifact, "same_bytes": not differences}
+        found = judge.verdict(timeline.span_ms[1], len(timeline.tables.listeners), about)
+    _say_followed(args, replayed, differences, damage, found)
+    _write(found, args)
     return 1 if differences else 0
 
 
-def horizon_ms_of(args: argparse.Namespace, settings: "Settings") -> int:
+def _decided_anew(args: argparse.Namespace, settings: "Settings", log: "Log", judge: "Judge", damage: "Damage") -> int:
+    import os
+
+    from bcl_model.inference import SongEncoder
+    from streams.commands.model import told
+    from streams.commands.options import said_settings
+    from streams.replay.contestants import contestants
+    from streams.replay.merged import MergedReplay
+    from streams.replay.report import plain, text
+    from streams.replay.timeline import Timeline
+
+    with told():
+        policies = contestants(args.policy, args.config, os.environ | said_settings(args), SongEncoder.load)
+    timeline = Timeline.of(log, settings.contracts)
+    MergedReplay(policies, timeline, judge).run()
+    about = _about(args, damage) | {"artifacts": {one.name: one.encoder.artifact for one in policies}}
+    found = judge.verdict(timeline.span_ms[1], len(timeline.tables.listeners), about)
+    if args.json:
+        print(json.dumps(_told_of(damage) | {"report": plain(found)}))
+    else:
+        print(f"{damage.lines:>10}  damaged lines\n\n{text(found)}")
+    _write(found, args)
+    return 0
+
+
+def _horizon_ms(args: argparse.Namespace, settings: "Settings") -> int:
     from streams.contracts.topics import HOUR_MS
     from streams.errors import BadSettings
 
@@ -77,11 +114,15 @@ def horizon_ms_of(args: argparse.Namespace, settings: "Settings") -> int:
     return int(hours * HOUR_MS)
 
 
-def told_of(damage: "Damage") -> Mapping[str, Any]:
+def _about(args: argparse.Namespace, damage: "Damage") -> dict[str, Any]:
+    return {"log": str(args.data)} | _told_of(damage)
+
+
+def _told_of(damage: "Damage") -> dict[str, Any]:
     return {"damaged_lines": damage.lines, "damaged": damage.first}
 
 
-def _say(
+def _say_followed(
     args: argparse.Namespace,
     replayed: "Replayed",
     differences: list[str],
@@ -94,7 +135,7 @@ def _say(
 
     said = {topic.name: sum(map(len, replayed.said[topic.name].values())) for topic in PROMISED}
     if args.json:
-        about = {"same_bytes": not differences, "said": said} | told_of(damage)
+        about = {"same_bytes": not differences, "said": said} | _told_of(damage)
         judged = {} if found is None else {"report": plain(found)}
         print(json.dumps(about | {"differences": differences[:SHOWN]} | judged))
         return
@@ -108,9 +149,11 @@ def _say(
         print(f"\n{text(found)}")
 
 
-def _write(found: "Findings", args: argparse.Namespace) -> None:
+def _write(found: "Findings | None", args: argparse.Namespace) -> None:
     from streams.replay.report import written
 
+    if found is None or args.out is None:
+        return
     machines, people = written(found, args.out)
     if not args.json:
         print(f"written: {people}, {machines}")

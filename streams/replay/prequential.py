@@ -81,6 +81,10 @@ class Judge:
             for n, fixed in enumerate(self._fixed)
             if fixed.at_ms + self._horizon_ms <= until_ms
         ]
+        if not self._fixed:
+            raise NothingToJudge(
+                "no release was decided: record song-releases, each when it was published, and the plays around them"
+            )
         if not past:
             raise NothingToJudge(
                 f"{len(self._fixed)} releases were decided and none of them {self._horizon_ms / 3_600_000:g} h before "

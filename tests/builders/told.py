@@ -32,7 +32,12 @@ def log_of(
         for key, value, at_ms in zip(*records(block, world.catalogue.ids), block.played_ms.tolist(), strict=True)
     ]
     first_ms = min(one.time_ms for one in past) - 1
-    songs = [Told(SONG_RELEASES, song.song_id.encode(), msgspec.json.encode(song), first_ms) for song in world.songs()]
+    long_ago_ms = first_ms - 365 * DAY_MS
+    songs = [
+        Told(SONG_RELEASES, old.song_id.encode(), msgspec.json.encode(old), first_ms)
+        for song in world.songs()
+        for old in [msgspec.structs.replace(song, released_ms=min(song.released_ms, long_ago_ms))]
+    ]
     future = [
         told
         for n, song in enumerate(world.new_releases(releases))

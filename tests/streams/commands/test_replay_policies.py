@@ -1,0 +1,92 @@
+"""`bcl replay --policy`: equal policies are told to be equal, random crowds are found out, limits are each its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from streams.cli import main
+from streams.contracts.partitions import partition_of
+from streams.replay.files import write_log
+from streams.replay.log import Log, Logged
+from streams.world.world import World, WorldSettings
+from tests.builders.contracts import settings
+from tests.builders.told import log_of
+from tests.harness.scene import artifact_of
+
+RELEASES, BUDGET, PARTITIONS = 40, 80, 2
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of a log without decisions, and of a model trained on its history."""
+    folder = tmp_path_factory.mktemp("world")
+    simulated = World(WorldSettings(listeners=1_500, songs=400, new_songs=RELEASES))
+    topics: dict[str, dict[int, list[Logged]]] = {}
+    for one in log_of(simulated, plays=40_000, releases=RELEASES, budget=BUDGET):
+        partitions = topics.setdefault(one.topic.name, {p: [] for p in range(PARTITIONS)})
+        there = partitions[partition_of(one.key, PARTITIONS)]
+        there.append(Logged(len(there), one.time_ms, one.key, one.value))
+    write_log(Log(topics, settings().contracts), folder / "log")
+    return folder / "log", artifact_of(simulated, 40_000, folder / "models", steps=60)
+
+
+def words(world: tuple[Path, Path], *more: str) -> list[str]:
+    log, artifact = world
+    said = {
+        "topics.listener_partitions": PARTITIONS,
+        "topics.song_partitions": PARTITIONS,
+        "model.artifact": artifact,
+    }
+    sets = [word for name, value in said.items() for word in ("--set", f"{name}={value}")]
+    return ["replay", "--data", str(log), "--horizon-h", "24", *sets, *more]
+
+
+def policy(folder: Path, name: str, toml: str) -> str:
+    (folder / f"{name}.toml").write_text(toml)
+    return str(folder / f"{name}.toml")
+
+
+def report(world: tuple[Path, Path], capsys: pytest.CaptureFixture[str], *policies: str) -> dict:
+    assert main(words(world, "--json", *(word for one in policies for word in ("--policy", one)))) == 0
+    return json.loads(capsys.readouterr().out)["report"]
+
+
+def test_equal_policies_are_told_to_be_equal_and_random_crowds_to_be_worse(world, tmp_path, capsys):
+    same = "[matching]\nneighbours = 20\n"
+    found = report(world, capsys, policy(tmp_path, "a", same), policy(tmp_path, "b", same), "random-crowds")
+    assert (found["releases"], found["open"]) == (RELEASES, 0)
+    pairs = {(one["first"], one["second"]): one for one in found["compared"]}
+    equal, worse = pairs["a", "b"], pairs["a", "random-crowds"]
+    assert (equal["p"], equal["better"], equal["same_choices"]) == (1, None, 1)
+    assert equal["precision"] == {"mean": 0, "low": 0, "high": 0}
+    assert worse["p_of_several"] < 0.01 and worse["mcnemar"]["p"] < 0.01 and worse["better"] == "a"
+
+
+def test_a_single_policy_is_compared_with_the_settings_in_force(world, tmp_path, capsys):
+    found = report(world, capsys, policy(tmp_path, "song", '[scoring]\nrule = "song"\n'))
+    [pair] = found["compared"]
+    assert (pair["first"], pair["second"]) == ("configured", "song")
+    assert 0 < pair["same_choices"] < 1
+    for one in found["policies"].values():
+        assert one["rivals"]["random"]["lift"]["low"] > 1 and one["rivals"]["random"]["p"] < 0.01
+
+
+def test_a_policy_without_caps_tells_all_whom_it_chooses(world, tmp_path, capsys):
+    limits = "cooldown_h = 0.0\nrolling_cap = 60\nday_cap = 60\nquiet_from_minute = 0\nquiet_to_minute = 0\n"
+    found = report(world, capsys, policy(tmp_path, "free", f"[admission]\n{limits}"))
+    free, capped = found["policies"]["free"], found["policies"]["configured"]
+    assert free["caps"]["hit"] == 0 < capped["caps"]["hit"]
+    assert free["quality"] == capped["quality"]
+    assert free["effective_plays"] > capped["effective_plays"]
+
+
+def test_policies_with_one_name_or_without_a_file_are_refused(world, tmp_path, capsys):
+    (tmp_path / "other").mkdir()
+    one, other = policy(tmp_path, "a", ""), policy(tmp_path / "other", "a", "")
+    assert main(words(world, "--policy", one, "--policy", other)) == 2
+    assert "two policies have the name a" in capsys.readouterr().err
+    assert main(words(world, "--policy", str(tmp_path / "missing.toml"))) == 2
+    assert "missing.toml" in capsys.readouterr().err
+    assert main(words(world, "--policy", policy(tmp_path, "typo", "[matching]\nneighbors = 3\n"))) == 2
+    assert "did you mean neighbours" in capsys.readouterr().err
