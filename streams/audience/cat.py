@@ -145,7 +145,7 @@ def blend_score(cosines: Floats, masses: Floats, sharpness: float) -> Floats:
     """The crowds by mass and, with the same weight, the song itself, which is the last column.
 
     Listeners' embeddings lean towards what everybody plays, and so do crowds; the song's own embedding does not. Ours:
-    on the simulated world it is ahead of either alone (`python -m streams.replay.compare_rules`).
+    on the simulated world it is ahead of either alone (`bcl sweep rules`).
     """
     crowds = slice(None, -1) if cosines.shape[1] > 1 else slice(None)
     by_mass = mass_score(cosines[:, crowds], masses[crowds], sharpness) / np.float32(sharpness)

@@ -9,12 +9,11 @@ import numpy.typing as npt
 
 from streams.audience import cat
 from streams.contracts.ids import seed_of
-from streams.contracts.releases import Release
 from streams.replay import rivals
-from streams.replay.judge import Known, Verdict, verdict
-from streams.settings import Settings
+from streams.replay.judge import Verdict, verdict
 from streams.sweep.clusterings import CLUSTERINGS
-from streams.sweep.past import Floats, Ints, content
+from streams.sweep.past import Floats, Ints
+from streams.sweep.sources import Fresh
 from streams.sweep.trial import ARTIFACT, Trial
 
 OF_CROWDS = ("max", "share", "mean", "mass", "blend", "quota")
@@ -42,31 +41,28 @@ class Rule:
             raise ValueError(f"rule {self.name!r} clusters {self.clustered!r} by {self.clustering!r}")
 
 
-def live_rule(settings: Settings) -> Rule:
-    """What `scoring.rule` says."""
-    return Rule("cat", settings.scoring.rule)
-
-
 class Choice:
     """What the rules know of one release, and whom they choose."""
 
-    def __init__(self, trial: Trial, release: Release, embedding: Floats) -> None:
-        self._trial, self._release, self._embedding = trial, release, embedding
+    def __init__(self, trial: Trial, song_id: str, embedding: Floats) -> None:
+        self._trial, self._song_id, self._embedding = trial, song_id, embedding
         self._near: dict[int, tuple[Ints, Floats]] = {}
         self._merged: dict[tuple[Any, ...], cat.Merged] = {}
         self._cosines: dict[tuple[Any, ...], Floats] = {}
 
-    def chosen(self, rule: Rule, budget: int) -> Ints:
+    def chosen(self, rule: Rule, budgets: Sequence[int]) -> dict[int, Ints]:
+        """For each budget the listeners, best first."""
         if rule.kind in RIVALS:
-            return rivals.best(self._rival(rule), budget)
+            return _first(self._rival(rule), budgets)
         centroids, masses = self._crowds(rule)
         cosines = self._compared(rule, centroids)
         scores = self._scored(rule, cosines, masses)
         if rule.kind != "quota":
-            return rivals.best(scores, budget)
+            return _first(scores, budgets)
         best_first = rivals.best(scores, len(scores))
         nearest = cosines[best_first].reshape(len(best_first), -1, len(centroids)).max(axis=1)
-        return best_first[cat.within_quota(cat.nearest_crowds(rule.kind, nearest), masses, budget)]
+        crowds = cat.nearest_crowds(rule.kind, nearest)
+        return {budget: best_first[cat.within_quota(crowds, masses, budget)] for budget in budgets}
 
     def merged(self, rule: Rule) -> cat.Merged:
         matching = self._trial.settings.matching
@@ -78,8 +74,8 @@ class Choice:
                 [(of(int(row)), float(near)) for row, near in zip(rows, similarities, strict=True)],
                 crowds=rule.crowds or matching.crowds,
                 max_share=rule.max_share or matching.max_share_per_neighbour,
-                seed=seed_of("crowds", self._release.song_id, ARTIFACT),
-                at_ms=self._trial.past.world.settings.start_ms,
+                seed=seed_of("crowds", self._song_id, ARTIFACT),
+                at_ms=self._trial.past.at_ms,
                 clustering=CLUSTERINGS[rule.clustering],
             )
         return self._merged[key]
@@ -133,21 +129,23 @@ class Choice:
             return here - cat.mass_score(trial.listeners @ every.centroids.T, every.masses, sharpness)
         if rule.kind == "popularity":
             return rivals.popularity(past.counts)
-        return rivals.at_random(len(past.counts), seed_of("random", self._release.song_id))
+        return rivals.at_random(len(past.counts), seed_of("random", self._song_id))
+
+
+def _first(scores: npt.NDArray[np.floating[Any]], budgets: Sequence[int]) -> dict[int, Ints]:
+    best_first = rivals.best(scores, max(budgets))
+    return {budget: best_first[:budget] for budget in budgets}
 
 
 def verdicts(
-    trial: Trial, releases: int, rules: Sequence[Rule], budgets: Sequence[int]
+    trial: Trial, releases: Sequence[Fresh], rules: Sequence[Rule], budgets: Sequence[int]
 ) -> dict[tuple[str, int], list[Verdict]]:
     """(rule, budget) -> what it did with each release."""
     found: dict[tuple[str, int], list[Verdict]] = {(rule.name, budget): [] for rule in rules for budget in budgets}
-    world = trial.past.world
-    fresh, listeners = world.new_releases(releases), world.listeners()
-    for release, embedding in zip(fresh, trial.encoder.embed([content(one) for one in fresh]), strict=True):
-        truth = world.truth_of(world.row_of(release.song_id), listeners)
-        known = Known(truth.probabilities, truth.would_like, truth.crowds)
-        choice = Choice(trial, release, embedding)
+    embeddings = trial.encoder.embed([release.content for release in releases])
+    for release, embedding in zip(releases, embeddings, strict=True):
+        choice = Choice(trial, release.song_id, embedding)
         for rule in rules:
-            for budget in budgets:
-                found[rule.name, budget].append(verdict(choice.chosen(rule, budget), known, budget))
+            for budget, chosen in choice.chosen(rule, budgets).items():
+                found[rule.name, budget].append(verdict(chosen, release.known, budget))
     return found

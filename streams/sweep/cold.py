@@ -1,10 +1,11 @@
 """How good a model's embeddings of unheard songs are: their true neighbours, and whom they lead to.
 
-The releases of a simulated world have no plays, so a model knows them by their content alone; who would like them is
-known to the world. Their true neighbours are the songs with which their fans' listening overlaps most: ItemCF between
+Releases have no plays, so a model knows them by their content alone; who would like them, or did, is the truth. Their
+true neighbours are the songs with which their fans' listening overlaps most: ItemCF between
 the fans of a release and the listeners of a song. L listeners, R releases, N songs of the catalogue.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,7 +16,8 @@ from bcl_model.inference import SongEncoder
 from bcl_model.pairs import Interactions, Pairs, item_cf
 from bcl_model.settings import PairSettings
 from streams.replay import rivals
-from streams.sweep.past import Floats, Ints, Past, content, units
+from streams.sweep.past import Ints, Past, units
+from streams.sweep.sources import Fresh
 
 Doubles: TypeAlias = npt.NDArray[np.float64]
 
@@ -29,27 +31,24 @@ class Cold:
     """The truth of some releases."""
 
     past: Past
+    releases: Sequence[Fresh]
     neighbours: Pairs  # releases by number from 0 -> songs of the catalogue, best first
     deciles: Ints  # of each true neighbour, 0 the least played: as many true neighbours in each
-    worth: Floats  # (R, L), the probability of an effective play
     budget: int
 
     @classmethod
-    def of(cls, past: Past, releases: int, budget: int) -> "Cold":
-        world, listeners = past.world, past.world.listeners()
-        truths = [world.truth_of(int(row), listeners) for row in world.new_rows(releases)]
-        neighbours = true_neighbours(past.interactions, [truth.would_like for truth in truths], len(past.contents))
+    def of(cls, past: Past, releases: Sequence[Fresh], budget: int) -> "Cold":
+        fans = [release.known.fans for release in releases]
+        neighbours = true_neighbours(past.interactions, fans, len(past.songs))
         plays = past.listeners_of_songs[neighbours.similar]
         rank = np.empty(len(plays), dtype=np.int64)
         rank[np.argsort(plays, kind="stable")] = np.arange(len(plays))
-        worth = np.stack([truth.probabilities for truth in truths])
-        return cls(past, neighbours, rank * DECILES // max(len(plays), 1), worth, budget)
+        return cls(past, releases, neighbours, rank * DECILES // max(len(plays), 1), budget)
 
     def judged(self, encoder: SongEncoder) -> dict[str, float]:
         """Recall of the true neighbours, overall and by decile, and precision of targets in two ways."""
-        world, releases = self.past.world, len(self.worth)
-        songs = encoder.embed(self.past.contents)
-        fresh = encoder.embed([content(release) for release in world.new_releases(releases)])
+        songs = encoder.embed(self.past.songs.contents)
+        fresh = encoder.embed([release.content for release in self.releases])
         similarity = (fresh @ songs.T).astype(np.float64)
         nearest = np.stack([rivals.best(row, AT) for row in similarity])
         listeners = units(self.past.rings.sums(songs))
@@ -62,10 +61,10 @@ class Cold:
 
     def _counted(self, near: Ints, similarity: Doubles) -> npt.NDArray[np.floating]:
         there = self.past.rings
-        return rivals.weighted_count(there.songs, there.weights, near, similarity, len(self.past.contents))
+        return rivals.weighted_count(there.songs, there.weights, near, similarity, len(self.past.songs))
 
     def _worth(self, release: int, scores: npt.NDArray[np.floating]) -> float:
-        return float(self.worth[release, rivals.best(scores, self.budget)].sum()) / self.budget
+        return float(self.releases[release].known.worth[rivals.best(scores, self.budget)].sum()) / self.budget
 
 
 def true_neighbours(plays: Interactions, fans: list[npt.NDArray[np.bool_]], songs: int) -> Pairs:

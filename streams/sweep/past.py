@@ -1,4 +1,4 @@
-"""What was played in one simulated world before the first release, and what every listener is remembered by.
+"""What was played before the first release, and what every listener is remembered by.
 
 By the rules of the live system, for all listeners at once. L listeners, K places in a ring, D dimensions.
 """
@@ -11,15 +11,26 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bcl_model.fields import Content
+from bcl_model.fields import Content, Fields
 from bcl_model.pairs import Interactions
-from streams.contracts.releases import Release
 from streams.settings import ListeningSettings
-from streams.world.plays import DAY_MS, Plays, history
-from streams.world.world import World
+from streams.world.plays import DAY_MS, Plays
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Ints: TypeAlias = npt.NDArray[np.int64]
+Heard: TypeAlias = tuple[Plays, Floats, Ints]  # effective plays, their strengths, plays of each listener
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The songs that have plays; columns of equal length."""
+
+    ids: tuple[str, ...]
+    contents: tuple[Content, ...]
+    fields: Fields | None = None  # what their contents mean, if that is described
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -38,13 +49,12 @@ class Rings:
 
 
 class Past:
-    """One world and its history; no model yet."""
+    """All plays before the first release, and the songs; no model yet, and nothing of the releases."""
 
-    def __init__(self, world: World, plays: int, rule: ListeningSettings) -> None:
-        self.world = world
-        self.plays, self.strengths, self.counts = heard(history(world, plays), rule, world.settings.listeners)
-        self.rings = rings(self.plays, self.strengths, world.settings.listeners, rule)
-        self.contents = [content(song) for song in world.songs()]
+    def __init__(self, songs: Catalogue, heard: Heard, listeners: int, at_ms: int, rule: ListeningSettings) -> None:
+        self.songs, self.at_ms = songs, at_ms
+        self.plays, self.strengths, self.counts = heard
+        self.rings = rings(self.plays, self.strengths, listeners, rule)
 
     @property
     def interactions(self) -> Interactions:
@@ -53,21 +63,18 @@ class Past:
     @cached_property
     def listeners_of_songs(self) -> Ints:
         """How many distinct listeners each song of the catalogue has."""
-        listeners = self.world.settings.listeners
+        listeners = len(self.counts)
         distinct = np.unique(self.plays.songs * listeners + self.plays.listeners)
-        return np.bincount(distinct // listeners, minlength=self.world.settings.songs)
+        return np.bincount(distinct // listeners, minlength=len(self.songs))
 
     @cached_property
     def by_song(self) -> tuple[Ints, Ints]:
         """Plays in the order of songs, newest first, and where each song's begin."""
         order = np.lexsort((-self.plays.played_ms, self.plays.songs))
-        starts = np.searchsorted(self.plays.songs[order], np.arange(self.world.settings.songs + 1))
-        return order, starts
+        return order, np.searchsorted(self.plays.songs[order], np.arange(len(self.songs) + 1))
 
 
-def heard(
-    blocks: Iterator[Plays] | Sequence[Plays], rule: ListeningSettings, listeners: int = 0
-) -> tuple[Plays, Floats, Ints]:
+def heard(blocks: Iterator[Plays] | Sequence[Plays], rule: ListeningSettings, listeners: int = 0) -> Heard:
     """Effective plays with their strengths, and how often each of at least so many listeners played at all."""
     every = Plays.joined(list(blocks))
     counts = np.bincount(every.listeners, minlength=listeners)
@@ -93,10 +100,6 @@ def rings(plays: Plays, strengths: Floats, listeners: int, rule: ListeningSettin
     weights[at] = (strengths[order] * 2.0 ** (-age_days / rule.half_life_days))[kept]
     weights[newest[:, None] - played > rule.forget_after_days * DAY_MS] = 0
     return Rings(songs, weights, newest, played)
-
-
-def content(release: Release) -> Content:
-    return Content(release.attributes, release.vectors)
 
 
 def units(rows: Floats) -> Floats:

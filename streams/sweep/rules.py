@@ -1,10 +1,10 @@
 """Which rules the targeting studies let choose: each list varies one thing around the live rule."""
 
 from streams.settings import Settings
-from streams.sweep.choosing import OF_CROWDS, Rule, live_rule
+from streams.sweep.choosing import OF_CROWDS, Rule
 from streams.sweep.clusterings import CLUSTERINGS
+from streams.sweep.variants import AS_SET
 
-LIVE = "cat"  # the live rule, with everything as configured
 CROWDS = tuple(range(1, 11))
 BY_CROWDS = ("max", "mass", "blend")  # rules for which the crowds are varied
 VECTORS = (1, 2, 3, 5)
@@ -13,7 +13,13 @@ OTHERS = ("song", "single_mean", "weighted_count", "density_ratio", "popularity"
 
 
 def every_rule(settings: Settings) -> list[Rule]:
-    return [live_rule(settings), *(Rule(kind, kind) for kind in (*OF_CROWDS, *OTHERS))]
+    """The live one first."""
+    live = settings.scoring.rule
+    return [Rule(live_name(settings), live), *(Rule(kind, kind) for kind in (*OF_CROWDS, *OTHERS) if kind != live)]
+
+
+def live_name(settings: Settings) -> str:
+    return f"{settings.scoring.rule} (live)"
 
 
 def of_vectors(settings: Settings) -> list[Rule]:
@@ -51,7 +57,7 @@ def crowds_name(kind: str, clustering: str, crowds: int) -> str:
 def of_matching(settings: Settings) -> list[Rule]:
     """How many neighbours, how much one neighbour may weigh, how sharply nearness counts."""
     kind, matching, sharpness = settings.scoring.rule, settings.matching, settings.scoring.sharpness
-    found = [Rule("as set", kind)]
+    found = [Rule(AS_SET, kind)]
     found += [Rule(f"{n} neighbours", kind, neighbours=n) for n in (10, 25, 100, 200) if n != matching.neighbours]
     found += [
         Rule(f"share of a neighbour up to {share:g}", kind, max_share=share)

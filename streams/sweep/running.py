@@ -1,120 +1,146 @@
-"""The work of a sweep: each job is one world with some models or rules, and jobs are spread over processes."""
+"""The work of a sweep: each job is one world, or split, with one model, and what is asked of it.
 
+What a job found is kept in a file that is named after all it follows from, so a sweep that was cut goes on, and studies
+that ask the same share the answer. Jobs may be spread over processes.
+"""
+
+import json
 import multiprocessing
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import TypeVar
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+import bcl_model
+import streams
+from bcl_model.artifact import Artifact
 from bcl_model.inference import SongEncoder
 from bcl_model.settings import TrainSettings
 from bcl_model.train import train
-from streams.replay.judge import Verdict
 from streams.settings import Settings
 from streams.sweep.choosing import Rule, verdicts
 from streams.sweep.cold import Cold
 from streams.sweep.past import Past
+from streams.sweep.sources import Fresh, Source
 from streams.sweep.trial import Trial
 from streams.sweep.variants import seeded
-from streams.world.world import World, WorldSettings
 
-J = TypeVar("J")
-R = TypeVar("R")
+Row: TypeAlias = Mapping[str, float]  # measure -> value
+Rows: TypeAlias = Mapping[str, Row]
+
+VALIDATED = "validation_recall_at_50"
+PROGRAM = ("sweep/*.py", "world/*.py", "audience/*.py", "replay/judge.py", "replay/rivals.py", "contracts/*.py")
+TELLS_ONLY = {"figures.py", "findings.py", "report.py", "samples.py", "studies.py"}  # a change of these changes no job
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """Of every world of a sweep, but for its seed and its skew."""
+class Bench:
+    """Where the past comes from, and the rules of the live system."""
 
-    world: WorldSettings
-    plays: int
-    budgets: tuple[int, ...]  # the first one judges models
+    source: Source
     settings: Settings
-
-    def seeded(self, seed: int, exponent: float | None = None) -> "Sizes":
-        skew = self.world.popularity_exponent if exponent is None else exponent
-        return replace(self, world=replace(self.world, seed=seed, popularity_exponent=skew))
+    budgets: tuple[int, ...]  # the first one judges models
 
 
 @dataclass(frozen=True)
 class ModelJob:
-    """Train these models on one world and judge them on its releases."""
+    """Train this model and judge it on releases."""
 
-    sizes: Sizes
+    bench: Bench
     releases: int
-    models: Mapping[str, TrainSettings]
+    model: TrainSettings
 
-    def done(self) -> dict[str, dict[str, float]]:
-        past = past_of(self.sizes)
-        cold = cold_of(self.sizes, self.releases)
-        return {name: _judged(past, cold, model) for name, model in self.models.items()}
+    def done(self) -> Rows:
+        artifact = trained(self.bench, self.model)
+        judged = _cold(self.bench, self.releases).judged(SongEncoder(artifact))
+        return {"": judged | {"validation": float(artifact.metrics[VALIDATED])}}
 
 
 @dataclass(frozen=True)
 class SearchJob:
-    """Train these models on one world and say how good each is on its validation songs; no release is looked at."""
+    """Train this model and say how good it is on its validation songs; no release is looked at."""
 
-    sizes: Sizes
-    models: Mapping[str, TrainSettings]
+    bench: Bench
+    model: TrainSettings
 
-    def done(self) -> dict[str, float]:
-        past, seed = past_of(self.sizes), self.sizes.world.seed
-        trained = {
-            name: train(past.contents, past.interactions, seeded(model, seed)) for name, model in self.models.items()
-        }
-        return {name: float(artifact.metrics[VALIDATED]) for name, artifact in trained.items()}
+    def done(self) -> Rows:
+        return {"": {"validation": float(trained(self.bench, self.model).metrics[VALIDATED])}}
 
 
 @dataclass(frozen=True)
 class RuleJob:
-    """Train one model on one world and let the rules choose listeners for its releases."""
+    """Train this model and let the rules choose listeners for releases; means over the releases."""
 
-    sizes: Sizes
+    bench: Bench
     releases: int
     model: TrainSettings
     rules: tuple[Rule, ...]
 
-    def done(self) -> dict[tuple[str, int], list[Verdict]]:
-        trial = Trial.trained(past_of(self.sizes), self.sizes.settings, seeded(self.model, self.sizes.world.seed))
-        return verdicts(trial, self.releases, self.rules, self.sizes.budgets)
+    def done(self) -> Rows:
+        trial = _trial(self.bench, self.model)
+        found = verdicts(trial, _fresh(self.bench.source, self.releases), self.rules, self.bench.budgets)
+        return {
+            of_rule(name, budget): {
+                "precision": float(np.mean([one.precision for one in every])),
+                "reach": float(np.mean([one.mean_reach for one in every])),
+                "least_reach": float(np.mean([one.least_reach for one in every])),
+            }
+            for (name, budget), every in found.items()
+        }
 
 
 @dataclass(frozen=True)
 class SkewJob:
-    """How skewed the plays of one world are."""
+    """How skewed the plays are."""
 
-    sizes: Sizes
+    bench: Bench
 
-    def done(self) -> dict[str, float]:
-        return skew_of(past_of(self.sizes), self.sizes.settings.crowds.warm_at_listeners)
+    def done(self) -> Rows:
+        return {"": skew_of(_past(self.bench), self.bench.settings.crowds.warm_at_listeners)}
 
 
 Job = ModelJob | SearchJob | RuleJob | SkewJob
-VALIDATED = "validation_recall_at_50"
+
+
+def of_rule(name: str, budget: int) -> str:
+    return f"{name} @{budget}"
+
+
+def trained(bench: Bench, model: TrainSettings) -> Artifact:
+    past = _past(bench)
+    return train(past.songs.contents, past.interactions, seeded(model, bench.source.seed), past.songs.fields)
 
 
 @lru_cache(maxsize=2)
-def past_of(sizes: Sizes) -> Past:
-    return Past(World(sizes.world), sizes.plays, sizes.settings.listening)
+def _past(bench: Bench) -> Past:
+    return bench.source.past(bench.settings.listening)
 
 
 @lru_cache(maxsize=2)
-def cold_of(sizes: Sizes, releases: int) -> Cold:
-    return Cold.of(past_of(sizes), releases, sizes.budgets[0])
+def _fresh(source: Source, releases: int) -> list[Fresh]:
+    return source.fresh(releases)
 
 
-def _judged(past: Past, cold: Cold, model: TrainSettings) -> dict[str, float]:
-    artifact = train(past.contents, past.interactions, seeded(model, past.world.settings.seed))
-    return cold.judged(SongEncoder(artifact)) | {"validation": float(artifact.metrics[VALIDATED])}
+@lru_cache(maxsize=2)
+def _cold(bench: Bench, releases: int) -> Cold:
+    return Cold.of(_past(bench), _fresh(bench.source, releases), bench.budgets[0])
+
+
+@lru_cache(maxsize=1)
+def _trial(bench: Bench, model: TrainSettings) -> Trial:
+    return Trial(_past(bench), SongEncoder(trained(bench, model)), bench.settings)
 
 
 def skew_of(past: Past, warm_at: int) -> dict[str, float]:
     """Of effective plays over the songs of the catalogue, and the share of songs that few have heard."""
-    plays = np.sort(np.bincount(past.plays.songs, minlength=past.world.settings.songs)).astype(np.float64)
+    plays = np.sort(np.bincount(past.plays.songs, minlength=len(past.songs))).astype(np.float64)
     songs = len(plays)
     gini = float(((2 * np.arange(1, songs + 1) - songs - 1) * plays).sum() / (songs * plays.sum()))
     return {
@@ -124,28 +150,49 @@ def skew_of(past: Past, warm_at: int) -> dict[str, float]:
     }
 
 
-def spread(jobs: Sequence[Job], processes: int, said: Callable[[int, int], None] | None = None) -> list[object]:
-    """What each job found, in the order of the jobs; `said` hears how many of how many are done."""
-    found: list[object] = [None] * len(jobs)
+def spread(jobs: Sequence[Job], kept: Path, processes: int, said: Callable[[], None] = lambda: None) -> list[Rows]:
+    """What each job found, in the order of the jobs; `said` hears of each that is done or was."""
     if processes <= 1 or len(jobs) == 1:
-        for place, job in enumerate(jobs):
-            found[place] = job.done()
-            if said:
-                said(place + 1, len(jobs))
+        found = []
+        for job in jobs:
+            found.append(_found(job, kept))
+            said()
         return found
     fresh = multiprocessing.get_context("spawn")  # torch and a forked thread pool do not go together
-    with ProcessPoolExecutor(min(processes, len(jobs)), fresh, initializer=_one_thread) as pool:
-        places = {pool.submit(_done, job): place for place, job in enumerate(jobs)}
-        for count, future in enumerate(as_completed(places), 1):
-            found[places[future]] = future.result()
-            if said:
-                said(count, len(jobs))
-    return found
+    pool = ProcessPoolExecutor(min(processes, len(jobs)), fresh, initializer=threadpool_limits, initargs=(1,))
+    try:
+        waiting = [pool.submit(_found, job, kept) for job in jobs]
+        for _ in as_completed(waiting):
+            said()
+        return [one.result() for one in waiting]
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _done(job: Job) -> object:
-    return job.done()
+def _found(job: Job, kept: Path) -> Rows:
+    path = kept / f"{type(job).__name__}-{job.bench.source.seed}-{_digest(job)}.json"
+    try:
+        rows: Rows = json.loads(path.read_bytes())
+    except (OSError, ValueError):  # not there, or damaged: done and written over
+        rows = job.done()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{os.getpid()}.json")
+        aside.write_text(json.dumps(rows), "utf-8")
+        aside.replace(path)
+    return rows
 
 
-def _one_thread() -> None:
-    threadpool_limits(1)
+def _digest(job: Job) -> str:
+    return sha256(f"{_digest_of_program()} {job!r}".encode()).hexdigest()[:16]
+
+
+@cache
+def _digest_of_program() -> str:
+    """Of all code from which a result follows."""
+    digest = sha256(np.__version__.encode())
+    for package, patterns in ((bcl_model, ("*.py",)), (streams, PROGRAM)):
+        root = Path(str(package.__file__)).parent
+        for path in sorted(path for pattern in patterns for path in root.glob(pattern)):
+            if path.name not in TELLS_ONLY:
+                digest.update(path.read_bytes())
+    return digest.hexdigest()

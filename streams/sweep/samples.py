@@ -1,7 +1,7 @@
 """Paired samples and what they show: means, intervals, differences, and which of many differences stand.
 
-Every variant is measured on the same units, worlds or releases, so two variants are compared unit by unit. Intervals
-and p-values are Student's t; of many comparisons with one reference the p-values are Holm's.
+Every variant is measured on the same units, worlds or splits, so two variants are compared unit by unit. Intervals and
+p-values are Student's t; of all comparisons of a study the p-values are Holm's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,16 +21,36 @@ class Difference:
     """Of one variant from another, unit by unit."""
 
     estimate: Estimate
-    p: float  # two-sided; 1 where there is one unit, or no difference at all
+    p: float  # two-sided, Holm's; 1 where there is one unit, or no difference at all
+
+    @property
+    def is_shown(self) -> bool:
+        return self.p < SHOWN
 
     def __str__(self) -> str:
         one = self.estimate
         return f"{one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
 
 
+@dataclass(frozen=True, order=True)
+class Asked:
+    """One comparison of a study."""
+
+    place: str  # a budget, a skew, or nothing
+    measure: str
+    reference: str
+    variant: str
+
+
+def differences(apart: Mapping[Asked, np.ndarray]) -> dict[Asked, Difference]:
+    """All comparisons of one study under one Holm correction; apart: the differences of each, unit by unit."""
+    adjusted = holm({asked: p_of_zero(values) for asked, values in apart.items()})
+    return {asked: Difference(interval(values), adjusted[asked]) for asked, values in apart.items()}
+
+
 @dataclass(frozen=True)
 class Samples:
-    unit: str  # world or release
+    unit: str  # world or split
     values: Mapping[str, Mapping[str, Sequence[float]]]  # variant -> measure -> one value for each unit
 
     def __post_init__(self) -> None:
@@ -52,16 +72,9 @@ class Samples:
     def estimate(self, variant: str, measure: str) -> Estimate:
         return interval(self.values[variant][measure])
 
-    def difference(self, variant: str, reference: str, measure: str) -> Difference:
-        apart = np.subtract(self.values[variant][measure], self.values[reference][measure])
-        return Difference(interval(apart), p_of_zero(apart))
-
-    def against(self, reference: str, measure: str, variants: Sequence[str] | None = None) -> dict[str, Difference]:
-        """The others' differences from one variant, with Holm's p-values."""
-        others = [name for name in variants or self.variants if name != reference]
-        found = {name: self.difference(name, reference, measure) for name in others}
-        adjusted = holm({name: found[name].p for name in others})
-        return {name: Difference(found[name].estimate, adjusted[name]) for name in others}
+    def apart(self, variant: str, reference: str, measure: str) -> np.ndarray:
+        """The differences, unit by unit."""
+        return np.subtract(self.values[variant][measure], self.values[reference][measure])
 
     def best(self, measure: str, variants: Sequence[str] | None = None) -> str:
         return max(variants or self.variants, key=lambda name: float(np.mean(self.values[name][measure])))

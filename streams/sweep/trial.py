@@ -1,4 +1,4 @@
-"""What a rule may look at in one simulated world with a model: songs, listeners, neighbours and crowds, as live.
+"""What a rule may look at in one past with a model: songs, listeners, neighbours and crowds, as live.
 
 A listener's embedding follows from its ring of recent plays, a song's from the trained encoder; a new song is known by
 its content alone.
@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bcl_model.inference import SongEncoder
-from bcl_model.settings import TrainSettings
 from streams.audience import cat
 from streams.contracts.crowds import SongCrowds
 from streams.replay import rivals
@@ -31,19 +30,13 @@ class Trial:
 
     def __init__(self, past: Past, encoder: SongEncoder, settings: Settings) -> None:
         self.past, self.encoder, self.settings = past, encoder, settings
-        self.songs = encoder.embed(past.contents)
+        self.songs = encoder.embed(past.songs.contents)
         self._sums = past.rings.sums(self.songs)
         self.listeners = units(self._sums)  # (L, D)
         self.warm: Ints = np.flatnonzero(past.listeners_of_songs >= settings.crowds.warm_at_listeners)
         self._crowds: dict[int, SongCrowds] = {}
         self._listeners: dict[int, SongCrowds] = {}
         self._several: dict[int, Several] = {}
-
-    @classmethod
-    def trained(cls, past: Past, settings: Settings, training: TrainSettings | None = None) -> "Trial":
-        from bcl_model.train import train  # rules need no torch
-
-        return cls(past, SongEncoder(train(past.contents, past.interactions, training)), settings)
 
     def neighbours(self, embedding: Floats, count: int, min_similarity: float) -> tuple[Ints, Floats]:
         """Warm songs, nearest first, and their similarities."""
@@ -98,18 +91,18 @@ class Trial:
         others = self._sums[who] - own[:, None] * self.songs[row]
         knows_others = np.linalg.norm(others, axis=1) > 1e-6
         points = units(others[knows_others]).astype(np.float64)
-        age_days = (self.past.world.settings.start_ms - self.past.plays.played_ms[newest][knows_others]) / DAY_MS
+        age_days = (self.past.at_ms - self.past.plays.played_ms[newest][knows_others]) / DAY_MS
         weights = self.past.strengths[newest][knows_others] * 2.0 ** (-age_days / rule.half_life_days)
         distinct, at = np.unique(points, axis=0, return_inverse=True)
         return distinct, np.bincount(at.ravel(), weights).astype(np.float64), len(newest)
 
     def _as_crowds(self, row: int, centroids: Doubles, masses: Doubles, listeners: int) -> SongCrowds:
         return SongCrowds(
-            song_id=self.past.world.catalogue.ids[row],
+            song_id=self.past.songs.ids[row],
             artifact=ARTIFACT,
             samples=listeners,
             listeners=listeners,
             centroids=centroids.astype(np.float32).tobytes(),
             masses=masses.astype(np.float32).tobytes(),
-            at_ms=self.past.world.settings.start_ms,
+            at_ms=self.past.at_ms,
         )

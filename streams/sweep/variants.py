@@ -6,15 +6,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from bcl_model.settings import CorrelationOn, Estimator, Grouping, Operator, Reading, TrainSettings
+from bcl_model.settings import ContrastFrom, CorrelationOn, Estimator, Grouping, Operator, Reading, TrainSettings
 
 Variants: TypeAlias = dict[str, TrainSettings]
 
 BPR, RFM, CFM, BCL = "BPR only", "BPR + RFM", "BPR + CFM", "BCL"
+SHARES, GROUP_TEMPERATURES = (0.25, 0.5, 0.75), (0.25, 1.0, 4.0)
 WEIGHTS, TEMPERATURES = (0.03, 0.1, 0.3, 1.0), (0.05, 0.1, 0.2, 0.5)
 EVERY, DECAYS = (10, 30, 100, 300), (0.0, 0.9, 0.99, 0.999)
 LEARNING_RATES, RANKING_TEMPERATURES = (3e-4, 1e-3, 3e-3), (0.05, 0.1, 0.2)
-NONE_AT_ALL = "no operator"
+NONE_AT_ALL, AS_SET = "no operator", "as set"
 
 
 def methods(base: TrainSettings) -> Variants:
@@ -39,10 +40,30 @@ def operators(base: TrainSettings) -> Variants:
     return found
 
 
+def views(base: TrainSettings) -> Variants:
+    """How the groups of the two views are drawn, and which songs are contrasted."""
+    found = {AS_SET: base}
+    for kind in Grouping:
+        if kind is not base.grouping.kind:
+            found[f"groups {kind}"] = changed(base, "grouping", kind=kind)
+    for share in SHARES:
+        if share != base.grouping.share:
+            found[f"group of {share:.0%}"] = changed(base, "grouping", share=share)
+    for temperature in GROUP_TEMPERATURES:
+        if temperature != base.grouping.temperature:
+            found[f"group temperature {temperature:g}"] = changed(base, "grouping", temperature=temperature)
+    found["a seed field for each song"] = changed(base, "grouping", seed_per_sample=not base.grouping.seed_per_sample)
+    found["groups drawn apart"] = changed(base, "grouping", complementary=not base.grouping.complementary)
+    found["songs of the pairs contrasted"] = changed(base, "contrast", songs_from=ContrastFrom.PAIRS)
+    found["contrast in both directions"] = changed(base, "contrast", both_directions=not base.contrast.both_directions)
+    found["no head"] = changed(base, "encoder", head=())
+    return found
+
+
 def correlation(base: TrainSettings) -> Variants:
     """How the running matrix is kept: how often, how slowly, of what, and by which estimator."""
     usual = base.correlation
-    found = {"as set": base}
+    found = {AS_SET: base}
     found |= {f"every {every}": changed(base, "correlation", every=every) for every in EVERY if every != usual.every}
     found |= {f"decay {decay:g}": changed(base, "correlation", decay=decay) for decay in DECAYS if decay != usual.decay}
     on = CorrelationOn.EMBEDDING if usual.on is CorrelationOn.INPUT else CorrelationOn.INPUT
@@ -72,6 +93,7 @@ def contrast_name(weight: float, temperature: float) -> str:
 
 MODEL_STUDIES: Mapping[str, Callable[[TrainSettings], Variants]] = {
     "operators": operators,
+    "views": views,
     "correlation": correlation,
     "contrast": contrast,
 }

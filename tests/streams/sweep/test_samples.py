@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from streams.replay.significance import holm
-from streams.sweep.samples import Samples, interval, p_of_zero, slopes
+from streams.sweep.samples import Asked, Difference, Samples, differences, interval, p_of_zero, slopes
 
 
 def test_an_interval_and_its_p_are_students():
@@ -17,18 +17,22 @@ def test_an_interval_and_its_p_are_students():
     assert p_of_zero(values) == pytest.approx(known.pvalue)
 
 
+def difference(samples: Samples) -> Difference:
+    asked = Asked("", "recall", "b", "a")
+    return differences({asked: samples.apart("a", "b", "recall")})[asked]
+
+
 def test_one_unit_is_a_point_and_shows_nothing():
-    samples = Samples("world", {"a": {"recall": [0.5]}, "b": {"recall": [0.1]}})
-    difference = samples.difference("a", "b", "recall")
-    assert (difference.estimate.low, difference.estimate.high, difference.p) == (0.4, 0.4, 1.0)
+    found = difference(Samples("world", {"a": {"recall": [0.5]}, "b": {"recall": [0.1]}}))
+    assert (found.estimate.low, found.estimate.high, found.p) == (0.4, 0.4, 1.0)
+    assert not found.is_shown
 
 
 def test_a_difference_is_taken_unit_by_unit():
     """Two worlds far apart, in both of which a is ahead by nearly the same."""
-    samples = Samples("world", {"a": {"recall": [0.9, 0.21, 0.5]}, "b": {"recall": [0.8, 0.1, 0.4]}})
-    difference = samples.difference("a", "b", "recall")
-    assert difference.p < 0.01
-    assert difference.estimate.low > 0.08
+    found = difference(Samples("world", {"a": {"recall": [0.9, 0.21, 0.5]}, "b": {"recall": [0.8, 0.1, 0.4]}}))
+    assert found.p < 0.01
+    assert found.estimate.low > 0.08
 
 
 def test_variants_on_different_units_are_refused():

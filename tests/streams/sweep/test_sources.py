@@ -1,0 +1,86 @@
+"""What is known before a release and what is true of it, of simulated worlds and of data folders."""
+
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bcl_model.errors import BadData
+from streams.replay.judge import CROWD_FANS
+from streams.settings import Settings
+from streams.sweep.sources import Folder, Simulated
+
+LISTENERS, SONGS, EACH = 60, 80, 25
+
+FIELDS = """
+[items]
+song = "song"
+[interactions]
+listener = "who"
+song = "song"
+[fields.artist]
+kind = "token"
+min_songs = 2
+[fields.seconds]
+kind = "number"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Listeners of two kinds, who play the songs of two artists."""
+    rng = np.random.default_rng(4)
+    songs = [[f"s{song}" for song in rng.permutation(SONGS // 2) * 2 + who % 2][:EACH] for who in range(LISTENERS)]
+    names = [f"s{song}" for song in range(SONGS)]
+    artists, seconds = [f"a{song % 2}" for song in range(SONGS)], [100.0 + song for song in range(SONGS)]
+    pq.write_table(pa.table({"song": names, "artist": artists, "seconds": seconds}), tmp_path / "items.parquet")
+    who = [f"l{who}" for who in range(LISTENERS) for _ in range(EACH)]
+    pq.write_table(pa.table({"who": who, "song": list(chain.from_iterable(songs))}), tmp_path / "interactions.parquet")
+    (tmp_path / "fields.toml").write_text(FIELDS)
+    return tmp_path
+
+
+def test_the_songs_that_are_held_out_have_no_play_in_the_past_and_their_listeners_are_the_truth(
+    folder: Path, settings: Settings
+):
+    source = Folder.of(folder, None, seed=1)
+    past, fresh = source.past(settings.listening), source.fresh(4)
+    assert not {one.song_id for one in fresh} & set(past.songs.ids)
+    plays = pq.read_table(folder / "interactions.parquet").to_pydict()
+    listeners = list(dict.fromkeys(plays["who"]))
+    for one in fresh:
+        song = f"s{int(one.content.attributes['seconds']) - 100}"
+        heard = {listeners.index(who) for who, what in zip(plays["who"], plays["song"], strict=True) if what == song}
+        assert set(np.flatnonzero(one.known.fans).tolist()) == heard
+        assert one.known.worth.sum() == len(heard) >= CROWD_FANS
+    assert past.rings.songs.shape == (LISTENERS, settings.listening.keep_plays)
+    assert past.strengths.tolist() == [settings.listening.strength_completed] * len(past.plays)
+
+
+def test_another_seed_holds_other_songs_out_and_the_same_seed_the_same(folder: Path, settings: Settings):
+    first, again, other = (Folder.of(folder, None, seed).past(settings.listening).songs.ids for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_a_folder_with_other_plays_is_another_source(folder: Path):
+    before = Folder.of(folder, None, seed=1)
+    table = pq.read_table(folder / "interactions.parquet")
+    pq.write_table(table.slice(1), folder / "interactions.parquet")
+    assert Folder.of(folder, None, seed=1) != before
+
+
+def test_more_releases_than_there_are_is_refused_with_the_numbers(folder: Path):
+    with pytest.raises(BadData, match="held-out songs have 10 listeners or more, 500 are wanted"):
+        Folder.of(folder, None, seed=1).fresh(500)
+
+
+def test_a_simulated_release_is_true_by_its_world(source: Simulated):
+    fresh = source.fresh(3)
+    known = fresh[0].known
+    assert len({one.song_id for one in fresh}) == 3
+    assert len(known.worth) == len(known.fans) == source.world.listeners
+    assert known.worth[known.fans].mean() > known.worth.mean()
