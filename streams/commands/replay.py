@@ -1,4 +1,4 @@
-"""`bcl replay`: a recorded log once more through the live stages: the same bytes? and how good were the choices?"""
+"""`bcl replay`: a recorded log once more through the live stages, whether they say the same, and how good it was."""
 
 import argparse
 import json

@@ -21,16 +21,33 @@ class Told(NamedTuple):
     time_ms: int
 
 
-def log_of(
-    world: World, *, plays: int, releases: int, budget: int, every_ms: int = HOUR_MS, horizon_ms: int = DAY_MS
-) -> list[Told]:
-    """In the order of time: the catalogue, a history, then releases and who plays them within the horizon."""
-    start_ms = world.settings.start_ms
-    past = [
+def past_of(world: World, plays: int) -> list[Told]:
+    """A history as the world tells it: sessions day by day."""
+    return [
         Told(PLAYS, key, value, at_ms)
         for block in history(world, plays)
         for key, value, at_ms in zip(*records(block, world.catalogue.ids), block.played_ms.tolist(), strict=True)
     ]
+
+
+def quick_past_of(world: World, plays: int) -> list[Told]:
+    """Plays of songs that their listeners like, at any time of the last 90 days: made in no time."""
+    rng = np.random.default_rng([world.settings.seed, 90])
+    tries = int(plays / world.settings.base_rate)
+    numbers, rows = rng.integers(world.settings.listeners, size=tries), rng.integers(world.settings.songs, size=tries)
+    liked = np.flatnonzero(world.would_like(rows, world.listeners(numbers)))
+    at_ms = world.settings.start_ms - rng.integers(1, 90 * DAY_MS, len(liked))
+    return [
+        _play(listener_id(number), world.catalogue.ids[row], at)
+        for number, row, at in zip(numbers[liked].tolist(), rows[liked].tolist(), at_ms.tolist(), strict=True)
+    ]
+
+
+def log_of(
+    world: World, past: list[Told], *, releases: int, budget: int, every_ms: int = HOUR_MS, horizon_ms: int = DAY_MS
+) -> list[Told]:
+    """In the order of time: the catalogue, the past, then releases and who plays them within the horizon."""
+    start_ms = world.settings.start_ms
     first_ms = min(one.time_ms for one in past) - 1
     long_ago_ms = first_ms - 365 * DAY_MS
     songs = [

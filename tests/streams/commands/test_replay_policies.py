@@ -11,7 +11,7 @@ from streams.replay.files import write_log
 from streams.replay.log import Log, Logged
 from streams.world.world import World, WorldSettings
 from tests.builders.contracts import settings
-from tests.builders.told import log_of
+from tests.builders.told import log_of, past_of
 from tests.harness.scene import artifact_of
 
 RELEASES, BUDGET, PARTITIONS = 40, 80, 2
@@ -23,7 +23,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("world")
     simulated = World(WorldSettings(listeners=1_500, songs=400, new_songs=RELEASES))
     topics: dict[str, dict[int, list[Logged]]] = {}
-    for one in log_of(simulated, plays=40_000, releases=RELEASES, budget=BUDGET):
+    for one in log_of(simulated, past_of(simulated, 40_000), releases=RELEASES, budget=BUDGET):
         partitions = topics.setdefault(one.topic.name, {p: [] for p in range(PARTITIONS)})
         there = partitions[partition_of(one.key, PARTITIONS)]
         there.append(Logged(len(there), one.time_ms, one.key, one.value))
