@@ -45,6 +45,11 @@ def test_release_tells_the_first_and_the_last_target_and_every_hop(tmp_path, pre
     assert found["decided_per_release"] >= 190  # fewer candidates than the budget only where too few are eligible
 
 
+def test_withdrawal_tells_when_the_song_is_in_no_index(tmp_path, prepared):
+    found = run(tmp_path, "withdrawal", *prepared, "--releases", "2")
+    assert 0 < found["gone_ms"]["p50"] <= found["gone_ms"]["p99"] and found["withdrawals"] == 2
+
+
 def test_state_tells_the_bytes_of_a_listener_and_of_a_song(tmp_path):
     found = run(tmp_path, "state", "--quick", "--json", "--listeners", "2000", "--songs", "200")
     assert found["listeners"]["2000"]["disk_bytes_each"] >= 32 * 16  # a full ring

@@ -1,8 +1,9 @@
-"""Measure: python -m tests.benchmarks ingest | release | state [--quick] [--json]
+"""Measure: python -m tests.benchmarks ingest | release | withdrawal | state [--quick] [--json]
 
-ingest   plays per second through one worker, durable, beside an idiomatic Faust agent and a consumer that only counts
-release  from a release to the first and last of its targets, while plays flow at half the rate that ingest measures
-state    bytes per listener and per song, on disk and in memory
+ingest      plays per second through one worker, durable, beside an idiomatic Faust agent and a bare consumer
+release     from a release to the first and last of its targets, while plays flow at half the rate that ingest measures
+withdrawal  from a withdrawal until the song is in no worker's index
+state       bytes per listener and per song, on disk and in memory
 
 The worker and its rivals have one core each in turn, the broker and whoever measures have the others. `--prepared`
 keeps what all runs begin with (a Kafka with a world's history, a worker's state) for the next call.
@@ -18,7 +19,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import ingest, profile, release, state
+from tests.benchmarks import ingest, profile, release, state, withdrawal
 from tests.benchmarks.ingest import COUNTING, FAUST, ROOT, WORKER
 from tests.benchmarks.machine import Cores, cores, description, pin
 from tests.benchmarks.prepared import Prepared, Sizes, prepare
@@ -32,6 +33,10 @@ SIZES = {
     "release": (
         Sizes(listeners=100_000, songs=20_000, history=1_500_000, plays=600_000, flow=5_000_000),
         Sizes(listeners=20_000, songs=4_000, history=150_000, plays=200_000, flow=800_000, training_steps=10),
+    ),
+    "withdrawal": (
+        Sizes(listeners=100_000, songs=20_000, history=1_500_000, plays=1_000),
+        Sizes(listeners=20_000, songs=4_000, history=150_000, plays=1_000, training_steps=10),
     ),
 }
 
@@ -49,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "pinned": {"subject": sorted(used.subject), "others": sorted(used.others)},
             "quick": args.quick,
             "seed": args.seed,
-            **{"ingest": _ingest, "release": _release, "state": _state}[args.scenario](args, used, folder),
+            **{"ingest": _ingest, "release": _release, "withdrawal": _withdrawal, "state": _state}[args.scenario](
+                args, used, folder
+            ),
         }
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -86,6 +93,14 @@ def _release(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, A
         changes=_changes(args),
     )
     return {"sizes": asdict(prepared.sizes), **found, **_profile(stacks)}
+
+
+def _withdrawal(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, Any]:
+    prepared = _prepared(args, folder)
+    found = withdrawal.measure(
+        prepared, used, withdrawals=args.releases or (5 if args.quick else 40), changes=_changes(args)
+    )
+    return {"sizes": asdict(prepared.sizes), **found}
 
 
 def _state(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, Any]:
@@ -144,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("scenario", choices=["ingest", "release", "state"])
+    parser.add_argument("scenario", choices=["ingest", "release", "withdrawal", "state"])
     parser.add_argument("--quick", action="store_true", help="smaller sizes: a try, not a figure")
     parser.add_argument("--json", action="store_true", help="one line for machines")
     parser.add_argument("--profile", action="store_true", help="where the worker's CPU time goes; without rivals")
