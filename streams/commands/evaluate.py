@@ -2,9 +2,6 @@
 
 import argparse
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from bcl_model.evaluation.rounds import Plan, run
     from bcl_model.rivals import TABLE
     from streams.commands.model import told
+    from streams.commands.progress import bar
     from streams.commands.train import MODELS
     from streams.errors import BadSettings
 
@@ -63,8 +61,15 @@ def run(args: argparse.Namespace) -> int:
         if main not in {one.name for one in chosen}:
             raise BadSettings(f"--main {main} is none of the methods {', '.join(one.name for one in chosen)}")
         source = partial(read_catalogue, args.data, args.fields)
-        with _progress(len(chosen) * len(ways) * seeds, quiet=args.json) as progress:
-            outcome = run(source, chosen, plan, args.out, jobs=args.jobs, progress=progress)
+        with bar(len(chosen) * len(ways) * seeds, quiet=args.json) as said:
+            outcome = run(
+                source,
+                chosen,
+                plan,
+                args.out,
+                jobs=args.jobs,
+                progress=lambda step, _: said(f"{step.contender.name} by {step.by}, seed {step.seed}"),
+            )
     found = report(outcome, chosen, plan, main, str(args.data))
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "report.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", "utf-8")
@@ -85,22 +90,3 @@ def _print(found: dict[str, Any]) -> None:
                 one = of[measure]
                 interval = f"  [{one['low']:.3f}, {one['high']:.3f}]" if found["seeds"] > 1 else ""
                 print(f"  {name:14} {one['mean']:.3f}{interval}")
-
-
-@contextmanager
-def _progress(steps: int, *, quiet: bool) -> Iterator[Callable[[Any, float], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda step, seconds: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("reading", total=steps)
-
-        def show(step: Any, seconds: float) -> None:
-            bar.update(task, advance=1, description=f"{step.contender.name} by {step.by}, seed {step.seed}")
-
-        yield show
