@@ -23,7 +23,7 @@ from bcl_model.catalogue import Catalogue
 from bcl_model.evaluation.compare import Compared, Facts, Round
 from bcl_model.evaluation.contenders import Contender
 from bcl_model.evaluation.measures import BUDGET, Judged, judged
-from bcl_model.evaluation.trial import SONG, Split, split_of
+from bcl_model.evaluation.trial import SONG, Split, split_of, split_within
 
 ROOT = Path(__file__).parents[1]
 DRAWS_ONLY = {"figures.py", "page.py", "report.py"}  # a change of these changes no result
@@ -38,6 +38,7 @@ class Plan:
     seeds: int = 1
     share: float = 0.1
     budget: int = BUDGET
+    within: bool = False  # judged on the validation songs of each split: how settings are chosen
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Bench:
         if self._at_hand is None or self._at_hand[0] != (by, seed):
             data = self.catalogue
             split = split_of(data.contents, data.interactions, data.fields, by=by, share=self.plan.share, seed=seed)
-            self._at_hand = (by, seed), split
+            self._at_hand = (by, seed), split_within(split.trial) if self.plan.within else split
         return self._at_hand[1]
 
     def do(self, step: Step) -> tuple[Judged, float]:
@@ -116,7 +117,7 @@ class Bench:
 
     def _path(self, step: Step) -> Path:
         follows_from = (_digest_of_program(), self._data, step.contender.digest(), step.by, step.seed, self.plan.share)
-        key = sha256(repr((*follows_from, self.plan.budget)).encode()).hexdigest()[:12]
+        key = sha256(repr((*follows_from, self.plan.budget, self.plan.within)).encode()).hexdigest()[:12]
         return self.out / "judged" / f"{step.by}-{step.seed}-{step.contender.name}-{key}.npz"
 
 

@@ -21,6 +21,11 @@ class Rival:
     make: Callable[[Table], Method]  # raises BadModelSettings for what it does not know
     space: Space = field(default_factory=dict)  # empty: nothing to tune
 
+    def space_of(self, table: Table) -> Space:
+        """What a search may try beside these settings: a section of weight 0 is switched off and stays so."""
+        off = {name for name, of in table.items() if isinstance(of, Mapping) and of.get("weight") == 0}
+        return {key: values for key, values in self.space.items() if key.split(".")[0] not in off}
+
 
 def plain(method: Method) -> Rival:
     """One without settings."""

@@ -30,7 +30,7 @@ SONGS_AT_ONCE = 8192
 @dataclass(frozen=True)
 class DropoutNetSettings:
     dimension: int = 64
-    dropout: float = 0.9
+    dropout: float = 0.7
     steps: int = 2000
     listeners_per_step: int = 1024
     songs_per_step: int = 1024

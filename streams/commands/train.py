@@ -1,4 +1,4 @@
-"""`bcl train`: a data folder in, an artifact out."""
+"""`bcl train`: a data folder in, an artifact out; with --search, the settings that do best on validation songs."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu or cuda, instead of the model's own")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="kept while training; a run goes on from it")
     parser.add_argument("--promote", action="store_true", help="put the new artifact in use")
+    parser.add_argument(
+        "--search", nargs="+", metavar="NAME", help="choose settings for these methods, the same trials for each"
+    )
+    parser.add_argument("--trials", type=int, default=8, help="of a search, for each method")
+    parser.add_argument("--vary", nargs="+", default=[], metavar="KEY", help="settings to search (default: all)")
+    parser.add_argument("--by", nargs="+", default=["song", "album"], metavar="FIELD", help="of a search: held out")
+    parser.add_argument("--budget", type=int, default=100, help="of a search: listeners for each song")
+    parser.add_argument(
+        "--measure", metavar="NAME", help="of a search: the best has most (default: precision at the budget)"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="of a search: processes that share the trials")
+    parser.add_argument("--models", type=Path, default=MODELS, metavar="DIR", help="where a search writes NAME.toml")
     parser.add_argument("--json", action="store_true", help="the result as one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
+    return _search(args) if args.search else _train(args)
+
+
+def _train(args: argparse.Namespace) -> int:
     from bcl_model.artifact import write_artifact
     from bcl_model.catalogue import read_catalogue
     from bcl_model.registry import promote
@@ -66,6 +83,63 @@ def run(args: argparse.Namespace) -> int:
         for name, value in artifact.metrics.items():
             print(f"  {name.replace('_', ' ')}: {value}")
     return 0
+
+
+def _search(args: argparse.Namespace) -> int:
+    from bcl_model.catalogue import read_catalogue
+    from bcl_model.evaluation.contenders import contenders
+    from bcl_model.evaluation.measures import song_to_listeners
+    from bcl_model.evaluation.model_file import write_model
+    from bcl_model.evaluation.rounds import Plan
+    from bcl_model.evaluation.search import search
+    from streams.commands.model import told
+    from streams.commands.progress import bar
+    from streams.errors import BadSettings
+
+    for name in ("promote", "checkpoint", "steps", "device"):
+        if getattr(args, name):
+            raise BadSettings(f"--{name} is for training one model; --search trains many and keeps their settings")
+    for name in ("trials", "budget", "jobs"):
+        if getattr(args, name) < 1:
+            raise BadSettings(f"--{name} is {getattr(args, name)}, wanted at least 1")
+    plan, seed = Plan(tuple(args.by), budget=args.budget), 1 if args.seed is None else args.seed
+    measure = args.measure or song_to_listeners(args.budget)[0]
+    with told():
+        methods = contenders(args.search, args.models)
+        source = partial(read_catalogue, args.data, args.fields)
+        with bar(len(methods) * args.trials * len(plan.by), quiet=args.json) as said:
+            found = search(
+                source,
+                methods,
+                plan,
+                args.out,
+                measure=measure,
+                trials=args.trials,
+                seed=seed,
+                vary=args.vary,
+                jobs=args.jobs,
+                progress=lambda step, _: said(f"{step.contender.name} by {step.by}"),
+            )
+    for one in found:
+        why = (
+            f"bcl train --search: trial {one.tried.index(one.best)} of {len(one.tried)}, seed {seed}, {measure} "
+            f"{one.best.score:.4f} (as given {one.given.score:.4f}) on validation songs by {', '.join(plan.by)}."
+        )
+        file = args.models / f"{one.name}.toml"
+        write_model(file, one.best.contender, why)
+        if not args.json:
+            print(f"{file}: {why}")
+    if args.json:
+        print(json.dumps({one.name: _told(one) for one in found}))
+    return 0
+
+
+def _told(found: Any) -> dict[str, Any]:
+    tried = [
+        {"settings": one.contender.table, "score": one.score, "by": one.by, "seconds": round(one.seconds, 2)}
+        for one in found.tried
+    ]
+    return {"chosen": found.tried.index(found.best), "trials": tried}
 
 
 def settings_file(model: str) -> Path:

@@ -1,6 +1,7 @@
 """`bcl train` and `bcl model` as a user meets them."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pyarrow as pa
@@ -127,4 +128,37 @@ def test_a_comparison_that_cannot_be_made_says_why(
     data: Path, tmp_path: Path, words: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["evaluate", "--data", str(data), "--out", str(tmp_path / "out"), *words.split()]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_search_writes_the_settings_that_it_chose(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "config"
+    words = ["train", "--data", str(data), "--search", "headroom", "random", "--trials", "3", "--by", "song"]
+
+    assert main([*words, "--out", str(tmp_path / "search"), "--models", str(models), "--json"]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    scores = [one["score"] for one in told["headroom"]["trials"]]
+    assert len(scores) == 3 and told["headroom"]["chosen"] == scores.index(max(scores))
+    assert len(told["random"]["trials"]) == 1  # nothing to choose
+    chosen = told["headroom"]["trials"][told["headroom"]["chosen"]]["settings"]
+    assert tomllib.loads((models / "headroom.toml").read_text()) == {"method": "headroom", **chosen}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--search random --promote", "--promote is for training one model"),
+        ("--search random --trials 0", "--trials is 0, wanted at least 1"),
+        ("--search nobody", "'nobody' is no file and no method"),
+        ("--search headroom --vary depth", "headroom: a search knows nothing of depth"),
+        ("--search headroom --measure fame", "there is no measure 'fame'"),
+    ],
+)
+def test_a_search_that_cannot_be_made_says_why(
+    data: Path, tmp_path: Path, words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--data", str(data), "--out", str(tmp_path / "out"), *words.split()]) == 2
     assert said in capsys.readouterr().err
