@@ -5,70 +5,43 @@ stage 1        = CLIP(audio, text; s)
 stage 2        = w1 CLIP([a1;a2], [t1;t2]; s1) + w2 CLIP(a1, a2; s2) + w3 ½ [ CLIP(a1, f2; s3) + CLIP(a2, f1; s3) ]
                  of pairs of a trigger song 1 and a recalled song 2, with f = fusion(a, t)
 
-Over several processes every one contrasts its own rows with the rows of all; gradients flow through its own.
+Pure: the rows are those of a whole step; train.py brings them together from all batches and processes.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional
 
-NEVER = -1e4  # a logit that takes no part; finite, so that bf16 and a row of nothing else stay numbers
-
-
-@dataclass(frozen=True)
-class Side:
-    """Vectors of one side of a contrast, and of each the songs that it stands for: (B, 1), or (B, 2) for a pair."""
-
-    vectors: Tensor
-    songs: Tensor
-
-
-def clip(a: Side, b: Side, scale: Tensor) -> Tensor:
-    """Row n of both sides belongs together; where two rows share a song, neither is a negative of the other."""
-    rows = _one_way(a, b, scale)
-    columns = _one_way(b, a, scale)
-    return (rows + columns) / 2
-
-
-def _one_way(ours: Side, theirs: Side, scale: Tensor) -> Tensor:
-    all_theirs, first = gathered(theirs)
-    logits = functional.normalize(ours.vectors.float()) @ functional.normalize(all_theirs.vectors.float()).T
-    own = first + torch.arange(len(logits), device=logits.device)
-    shared = (ours.songs[:, None, :, None] == all_theirs.songs[None, :, None, :]).any(dim=-1).any(dim=-1)  # (B, N)
-    shared[torch.arange(len(logits), device=logits.device), own] = False
-    return functional.cross_entropy((logits * scale.exp()).masked_fill(shared, NEVER), own)
-
-
-def gathered(side: Side) -> tuple[Side, int]:
-    """The rows of all processes, and where our own begin."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        return side, 0
-    count, rank = dist.get_world_size(), dist.get_rank()
-    vectors = [torch.zeros_like(side.vectors) for _ in range(count)]
-    songs = [torch.zeros_like(side.songs) for _ in range(count)]
-    dist.all_gather(vectors, side.vectors.detach().contiguous())
-    dist.all_gather(songs, side.songs.contiguous())
-    vectors[rank] = side.vectors
-    return Side(torch.cat(vectors), torch.cat(songs)), rank * len(side.songs)
+NEVER = -1e4  # a logit that takes no part; finite, so that a row of nothing else stays a number
 
 
 @dataclass(frozen=True)
 class Represented:
-    """Songs of one batch as the heads give them."""
+    """Songs as the heads give them."""
 
-    audio: Tensor
+    audio: Tensor  # (B, D), as the next two
     text: Tensor
     fusion: Tensor
     songs: Tensor  # (B,), which song each row is
 
 
+def clip(a: Tensor, b: Tensor, songs: Tensor, scale: Tensor) -> Tensor:
+    """Row n of `a` and of `b` belong together and stand for `songs[n]`, one or two of them: (B, 1) or (B, 2).
+
+    Where two rows share a song, neither is a negative of the other.
+    """
+    cosines = functional.normalize(a.float()) @ functional.normalize(b.float()).T  # (B, D) @ (D, B) -> (B, B)
+    shared = (songs[:, None, :, None] == songs[None, :, None, :]).flatten(2).any(dim=2)  # (B, B)
+    logits = (cosines * scale.exp()).masked_fill(shared.fill_diagonal_(False), NEVER)
+    own = torch.arange(len(a), device=a.device)
+    return (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2
+
+
 def semantics(one: Represented, scale: Tensor) -> Tensor:
-    songs = one.songs[:, None]
-    return clip(Side(one.audio, songs), Side(one.text, songs), scale)
+    return clip(one.audio, one.text, one.songs[:, None], scale)
 
 
 def preference(
@@ -82,7 +55,6 @@ def preference(
     )
     # A pair stands for both of its songs: a song recalled for two triggers is a negative of neither.
     pair = torch.stack([trigger.songs, recalled.songs], dim=1)
-    liked = clip(Side(trigger.audio, pair), Side(recalled.audio, pair), scales[1])
-    told = clip(Side(trigger.audio, pair), Side(recalled.fusion, pair), scales[2])
-    told = told + clip(Side(recalled.audio, pair), Side(trigger.fusion, pair), scales[2])
+    liked = clip(trigger.audio, recalled.audio, pair, scales[1])
+    told = clip(trigger.audio, recalled.fusion, pair, scales[2]) + clip(recalled.audio, trigger.fusion, pair, scales[2])
     return weights[0] * semantics(both, scales[0]) + weights[1] * liked + weights[2] * told / 2

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bcl_model.errors import BadData
 from bcl_model.htcl.settings import SoundSettings
+from bcl_model.mel_statistics import mel_bank
 
 Samples = npt.NDArray[np.float32]
 
@@ -22,7 +23,7 @@ _QUIET = 1e-10
 
 
 class UnreadableSound(BadData):
-    """It is too short to be heard."""
+    """These bytes are no sound that can be read, or it is too short to be heard."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class LogMel:
         self.hop = round(settings.hop_s * settings.sample_rate)
         self.most_frames = round(settings.seconds * settings.sample_rate) // self.hop + 1
         self._hann = torch.hann_window(self.window)
-        self._bank = mel_bank(settings.sample_rate, self.window, settings.mels)
+        self._bank = torch.from_numpy(mel_bank(settings.sample_rate, self.window, settings.mels))
 
     def decibels(self, samples: Samples) -> Tensor:
         """(T, mels), not below the floor under the peak."""
@@ -67,18 +68,6 @@ class LogMel:
 
 def standardised(decibels: Tensor) -> Tensor:
     return (decibels - decibels.mean()) / (decibels.std(correction=0) + 1e-8)
-
-
-def mel_bank(rate: int, window: int, mels: int) -> Tensor:
-    """(mels, bins): triangles with evenly spaced peaks on the mel scale 2595 log10(1 + f / 700)."""
-    frequencies = np.fft.rfftfreq(window, 1 / rate)
-    highest = 2595 * np.log10(1 + rate / 2 / 700)
-    edges = 700 * (10 ** (np.linspace(0, highest, mels + 2) / 2595) - 1)
-    low, peak, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    triangles = np.minimum((frequencies - low) / (peak - low), (high - frequencies) / (high - peak)).clip(0)
-    for empty in np.flatnonzero(triangles.sum(axis=1) == 0):  # narrower than a bin: the nearest one
-        triangles[empty, np.abs(frequencies - edges[empty + 1]).argmin()] = 1
-    return torch.from_numpy(triangles.astype(np.float32))
 
 
 def together(songs: Sequence[Tensor]) -> Heard:

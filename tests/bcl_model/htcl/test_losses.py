@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bcl_model.htcl.losses import Represented, Side, clip, preference, semantics
+from bcl_model.htcl.losses import Represented, clip, preference, semantics
 
 GENERATOR = torch.Generator()
 
@@ -31,14 +31,14 @@ def slow_clip(a: torch.Tensor, b: torch.Tensor, songs: list[set[int]], scale: fl
 @pytest.mark.parametrize("songs", [[0, 1, 2, 3, 4], [0, 1, 0, 3, 1]])
 def test_the_symmetric_loss_equals_the_loop_and_leaves_the_same_song_out(songs):
     a, b, named = rows(1), rows(2), torch.tensor(songs)[:, None]
-    loss = clip(Side(a, named), Side(b, named), torch.tensor(1.3))
+    loss = clip(a, b, named, torch.tensor(1.3))
     assert float(loss) == pytest.approx(slow_clip(a, b, [{song} for song in songs], 1.3), abs=1e-5)
 
 
 def test_a_song_twice_in_a_batch_changes_nothing_for_itself():
     a, b = rows(1, 3), rows(2, 3)
     twice = torch.tensor([[0], [1], [2], [0]])
-    doubled = clip(Side(a[[0, 1, 2, 0]], twice), Side(b[[0, 1, 2, 0]], twice), torch.tensor(2.6))
+    doubled = clip(a[[0, 1, 2, 0]], b[[0, 1, 2, 0]], twice, torch.tensor(2.6))
     assert float(doubled) == pytest.approx(
         slow_clip(a[[0, 1, 2, 0]], b[[0, 1, 2, 0]], [{0}, {1}, {2}, {0}], 2.6), abs=1e-5
     )
