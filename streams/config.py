@@ -221,6 +221,24 @@ _AT_ODDS: tuple[tuple[Callable[[Settings], bool], str], ...] = (
     (lambda s: not s.worker.data, "[worker] data must name a folder"),
     (lambda s: not s.model.artifact, "[model] artifact must name a folder"),
     (
+        lambda s: not {one.strip() for one in s.featurize.schemes.split(",")} <= {"https", "http", "file"},
+        "[featurize] schemes may be https, http and file, with commas between them",
+    ),
+    (
+        lambda s: "file" in s.featurize.schemes and not s.featurize.folder,
+        "[featurize] schemes with file wants folder, below which the sounds lie",
+    ),
+    (lambda s: not s.featurize.encoder, "[featurize] encoder must be mel or name a folder"),
+    (lambda s: not s.featurize.audio_field, "[featurize] audio_field must name a field"),
+    (
+        lambda s: (
+            s.topics.song_partitions * s.featurize.songs_per_batch * s.featurize.fetch_within_s
+            > s.featurize.fetches_at_once * s.worker.progress_within_s
+        ),
+        "[featurize] songs_per_batch of every partition, fetches_at_once of them side by side, must be fetched within "
+        "[worker] progress_within_s, each taking fetch_within_s: slow hosts would look like no progress",
+    ),
+    (
         lambda s: s.worker.commit_every_s > s.worker.progress_within_s,
         "[worker] commit_every_s must be at most progress_within_s",
     ),

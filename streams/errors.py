@@ -2,7 +2,8 @@
 
 StreamsError
 ├── Reject                this message can never succeed: dead letter with the reason, go on
-│   └── MalformedMessage  the bytes are not a contract
+│   ├── MalformedMessage  the bytes are not a contract
+│   └── UnusableSound     what an audio_uri names cannot be had, or not be heard
 ├── Retry                 the same call may succeed later: wait, call again, the message stays ours
 │   └── StoreUnavailable  state cannot be read or written now
 │       └── StoreDamaged  nor ever again: take the folder away, restore a checkpoint, replay the tail
@@ -26,6 +27,10 @@ class Reject(StreamsError):
 
 
 class MalformedMessage(Reject):
+    pass
+
+
+class UnusableSound(Reject):
     pass
 
 

@@ -66,6 +66,22 @@ class ContractSettings:
 
 
 @dataclass(frozen=True)
+class FeaturizeSettings:
+    encoder: str  # "mel", or the folder of a trained HTCL model
+    device: str  # cpu, cuda
+    audio_field: str  # that the sound fills
+    text_field: str  # that title, caption and lyrics fill, if the encoder reads; empty: none
+    schemes: str  # https, http, file; commas between them
+    hosts: str  # host, host:port or *.domain; commas between them
+    folder: str  # below which file:// may lie
+    private_addresses: bool  # a host may lie in our own network
+    max_bytes: int  # of a sound
+    fetch_within_s: float  # all attempts together
+    fetches_at_once: int
+    songs_per_batch: int
+
+
+@dataclass(frozen=True)
 class ListeningSettings:
     effective_s: float  # a play is effective from this many seconds
     effective_share: float  # or from this share of the song
@@ -148,6 +164,7 @@ class Settings:
     checkpoints: CheckpointSettings
     model: ModelSettings
     contracts: ContractSettings
+    featurize: FeaturizeSettings
     listening: ListeningSettings
     crowds: CrowdSettings
     matching: MatchingSettings

@@ -65,16 +65,21 @@ def die(error: BaseException) -> None:
 
 
 def create_app(settings: Settings, metrics: Metrics | None = None) -> faust.App:
-    app = _App(
-        f"{settings.topics.prefix}bcl",
+    app = bare_app("bcl", settings)
+    app.service(Worker(app, settings, metrics or Metrics()))  # type: ignore[arg-type]  # Faust takes a service as well as a class
+    return app
+
+
+def bare_app(name: str, settings: Settings) -> faust.App:
+    """Faust's channels, agents and services, and nothing of it that talks to Kafka."""
+    return _App(
+        f"{settings.topics.prefix}{name}",
         broker=f"kafka://{settings.kafka.brokers}",  # Faust wants a name; it never connects
         store="memory://",
         web_enabled=False,
         stream_wait_empty=False,
         datadir=str(Path(settings.worker.data) / "faust"),
     )
-    app.service(Worker(app, settings, metrics or Metrics()))  # type: ignore[arg-type]  # Faust takes a service as well as a class
-    return app
 
 
 class Worker(Service):
@@ -109,7 +114,7 @@ class Worker(Service):
         )
         door = Door(feed, publisher, self.metrics, die, self.precedence)
         for topic, channel in channels.items():
-            self.app.agent(channel, name=AGENTS_OF[side][topic])(_agent(door))
+            self.app.agent(channel, name=AGENTS_OF[side][topic])(through(door))
         return _Half(feed, publisher, door)
 
     async def on_start(self) -> None:
@@ -213,7 +218,9 @@ class _Half:
     door: Door
 
 
-def _agent(door: Door) -> Callable[[Any], Awaitable[None]]:
+def through(door: Door) -> Callable[[Any], Awaitable[None]]:
+    """The one agent there is."""
+
     async def agent(batches: Any) -> None:
         async for fetched in batches:
             await door.let_through(fetched)

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import faust
@@ -66,7 +67,9 @@ class _Process(faust.Worker):
             self._timer.start()
 
 
-def run_worker(settings: Settings, *, level: int = logging.INFO) -> int:
+def run_worker(
+    settings: Settings, create: Callable[[Settings], faust.App] = create_app, *, level: int = logging.INFO
+) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
@@ -78,7 +81,7 @@ def run_worker(settings: Settings, *, level: int = logging.INFO) -> int:
     gc.set_threshold(100_000, 50, 100)
     gc.freeze()
     asyncio.set_event_loop(asyncio.new_event_loop())
-    process = _Process(create_app(settings), settings, level)
+    process = _Process(create(settings), settings, level)
     try:
         process.execute_from_commandline()
     except SystemExit as end:

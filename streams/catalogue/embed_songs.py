@@ -15,8 +15,8 @@ from streams.contracts.dead_letters import DeadLetter
 from streams.contracts.embeddings import SongEmbedded
 from streams.contracts.messages import Batch, Message
 from streams.contracts.releases import Release
-from streams.contracts.topics import SONG_CROWDS, SONG_EMBEDDINGS
-from streams.state.layout import EMBEDDED, named
+from streams.contracts.topics import SONG_CROWDS, SONG_EMBEDDINGS, SONG_RELEASES
+from streams.state.layout import BARRED, EMBEDDED, named
 from streams.state.store import Store
 
 
@@ -36,7 +36,11 @@ class SongEncoder(Protocol):
 
 @dataclass(frozen=True)
 class EmbedSongs:
-    """A song whose content and facts are as they were is not published again; a withdrawal always is."""
+    """A song whose content and facts are as they were is not published again; a withdrawal always is.
+
+    A release whose vectors took time to make may arrive after the song's withdrawal although it was said before it.
+    It does not count; and so that compaction does not keep it as the song's last word, the withdrawal is said again.
+    """
 
     encoder: SongEncoder
     store: Store
@@ -52,8 +56,12 @@ class EmbedSongs:
             if release is None or content is None:
                 outputs += [Message(topic, song_id, None, at_ms) for topic in (SONG_EMBEDDINGS, SONG_CROWDS)]
                 self.store.delete(named(EMBEDDED, song_id))
+                self.store.put(named(BARRED, song_id), at_ms.to_bytes(8, "little"))
             elif release.song_id != song_id:
                 outputs.append(batch.dead_letter(n, f"the key is {song_id!r}, wanted song_id {release.song_id!r}"))
+            elif (withdrawn_ms := self._withdrawn_since(release, at_ms)) is not None:
+                if self.store.get(named(EMBEDDED, song_id)) is None:
+                    outputs.append(Message(SONG_RELEASES, song_id, None, withdrawn_ms))
             elif self._is_embedded(song_id, content):
                 continue
             elif isinstance(embedding := embeddings[content], str):
@@ -77,6 +85,12 @@ class EmbedSongs:
             budget=release.budget,
             expires_ms=release.expires_ms,
         )
+
+    def _withdrawn_since(self, release: Release, said_ms: int) -> int | None:
+        """When the song was withdrawn, if that was said after the release that was filled in here."""
+        barred = self.store.get(named(BARRED, release.song_id)) if release.vectors_by else None
+        withdrawn_ms = None if barred is None else int.from_bytes(barred, "little")
+        return withdrawn_ms if withdrawn_ms is not None and said_ms <= withdrawn_ms else None
 
     def _mark(self, content: str) -> bytes:
         return f"{self.encoder.artifact}\x1f{content}".encode()

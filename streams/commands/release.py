@@ -1,4 +1,7 @@
-"""`bcl release`: publish releases, or withdraw songs, each checked against the contract before anything is sent."""
+"""`bcl release`: publish releases, or withdraw songs, each checked against the contract before anything is sent.
+
+What names an audio_uri goes to audio-releases, and its vectors are made there.
+"""
 
 import argparse
 import json
@@ -22,6 +25,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--attribute", action="append", default=[], metavar="NAME=VALUE", help="number, token, or tokens with commas"
     )
     parser.add_argument("--vector", action="append", default=[], metavar="NAME=X,Y,...")
+    parser.add_argument("--audio-uri", metavar="URI", help="its vectors are made from this sound by `bcl featurize`")
+    parser.add_argument("--lyrics", metavar="TEXT")
     parser.add_argument("--market", action="append", default=[], metavar="CODE")
     parser.add_argument("--budget", type=int, metavar="N", help="listeners to reach")
     parser.add_argument("--expires", metavar="TIME")
@@ -34,31 +39,35 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from streams.commands.records import Written, checked, documents, now_ms, publish
     from streams.contracts.codec import decode
-    from streams.contracts.topics import SONG_RELEASES
+    from streams.contracts.topics import AUDIO_RELEASES, SONG_RELEASES
 
     settings, at_ms = settings_from(args), now_ms()
     if sum(map(bool, (args.file, args.song_id, args.withdraw))) != 1:
         raise BadSettings("wanted one of FILE, --song-id or --withdraw")
-    topic = settings.topics.prefix + SONG_RELEASES.name
+    songs = settings.topics.prefix + SONG_RELEASES.name
     records = []
     if args.withdraw:
         for song_id in args.withdraw:
             decode(SONG_RELEASES, song_id.encode(), None, at_ms, settings.contracts)
-            records.append(Written(topic, song_id.encode(), None, at_ms, []))
+            records.append(Written(songs, song_id.encode(), None, at_ms, []))
     else:
         for n, document in enumerate(documents(args.file) if args.file else [_from_words(args, at_ms)], 1):
             try:
-                records.append(checked(SONG_RELEASES, "song_id", document, settings, at_ms))
+                is_sound = isinstance(document, dict) and "audio_uri" in document
+                topic = AUDIO_RELEASES if is_sound else SONG_RELEASES
+                records.append(checked(topic, "song_id", document, settings, at_ms))
             except MalformedMessage as error:
                 raise MalformedMessage(f"release {n}: {error}; nothing was published") from error
     places = [] if args.dry_run else publish(settings.kafka, records)
     done = "checked" if args.dry_run else "withdrawn" if args.withdraw else "released"
     named = [(record.key or b"").decode() for record in records]
     if args.json:
-        print(json.dumps({done: named, "topic": topic, "at": [list(place) for place in places]}))
+        topics = sorted({record.topic for record in records})
+        print(json.dumps({done: named, "topic": ", ".join(topics), "at": [list(place) for place in places]}))
     else:
         for n, song_id in enumerate(named):
-            print(f"{song_id} {done}" + (f" at {topic}[{places[n][0]}] offset {places[n][1]}" if places else ""))
+            where = f" at {records[n].topic}[{places[n][0]}] offset {places[n][1]}" if places else ""
+            print(f"{song_id} {done}{where}")
     return 0
 
 
@@ -69,7 +78,13 @@ def _from_words(args: argparse.Namespace, at_ms: int) -> dict[str, Any]:
     release["artist_ids"], release["markets"] = args.artist, args.market
     release["attributes"] = {name: _attribute(text) for name, text in pairs(args.attribute, "--attribute").items()}
     release["vectors"] = {name: _vector(name, text) for name, text in pairs(args.vector, "--vector").items()}
-    given = {"title": args.title, "budget": args.budget, "expires_ms": args.expires and ms_of(args.expires)}
+    given = {
+        "title": args.title,
+        "audio_uri": args.audio_uri,
+        "lyrics": args.lyrics,
+        "budget": args.budget,
+        "expires_ms": args.expires and ms_of(args.expires),
+    }
     return release | {name: value for name, value in given.items() if value is not None}
 
 

@@ -41,15 +41,15 @@ def _lags(settings: "Settings") -> list[dict[str, Any]]:
 
     from streams.broker.security import kafka_python_arguments
     from streams.commands.records import reacting
-    from streams.contracts.topics import Shard, group_of
+    from streams.contracts.topics import Shard, featurize_group, group_of
 
     rows = []
     with reacting(settings.kafka):
         admin, consumer = KafkaAdminClient(**kafka_python_arguments(settings.kafka)), None
         try:
             consumer = KafkaConsumer(**kafka_python_arguments(settings.kafka), enable_auto_commit=False)
-            for shard in Shard:
-                group = group_of(shard, settings.topics.prefix)
+            prefix = settings.topics.prefix
+            for group in (*(group_of(shard, prefix) for shard in Shard), featurize_group(prefix)):
                 committed = admin.list_group_offsets({group: None})[group]
                 ends = consumer.end_offsets(list(committed)) if committed else {}
                 for at in sorted(committed):

@@ -21,7 +21,7 @@ from streams.contracts.dead_letters import DeadLetter
 from streams.contracts.listeners import Erasure, ListenerSettings
 from streams.contracts.messages import Batch, Message
 from streams.contracts.plays import Play
-from streams.contracts.releases import Release
+from streams.contracts.releases import AudioRelease, Release
 from streams.contracts.targets import Outcome, Suppression, Target
 from streams.contracts.topics import DAY_MS, HOUR_MS, LISTENER_ERASURES, READ_FROM_NEIGHBOURS, TOPICS, Topic, Wire
 from streams.errors import MalformedMessage
@@ -306,6 +306,7 @@ _ENCODE: Final = {
 # The field of a neighbour's contract that its key must equal.
 _NAMED_BY: Final[dict[object, str]] = {
     Release: "song_id",
+    AudioRelease: "song_id",
     Play: "listener_id",
     ListenerSettings: "listener_id",
     Erasure: "listener_id",

@@ -17,9 +17,10 @@ import msgspec
 from streams.contracts.listeners import Erasure, ListenerSettings, QuietHours
 from streams.contracts.plays import Play
 from streams.contracts.queries import Neighbour
-from streams.contracts.releases import Release
+from streams.contracts.releases import AudioRelease, Release
 from streams.contracts.targets import Arm, Outcome, Reason, Suppression, Target
 from streams.contracts.topics import (
+    AUDIO_RELEASES,
     LISTENER_ERASURES,
     LISTENER_SETTINGS,
     PLAYS,
@@ -287,6 +288,16 @@ EXAMPLES: dict[str, msgspec.Struct] = {
         vectors={"audio": (0.12, -0.4, 0.9)},
         markets=("de", "it"),
         budget=1_000,
+    ),
+    AUDIO_RELEASES.name: AudioRelease(
+        song_id="song-4712",
+        released_ms=_AT,
+        title="Paper Boats (live)",
+        artist_ids=("artist-9",),
+        attributes={"genre": "folk", "tempo": 96.0},
+        lyrics="paper boats, paper boats",
+        audio_uri="https://sounds.example.com/song-4712.flac",
+        audio_sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     ),
     PLAYS.name: Play(
         play_id="play-1",

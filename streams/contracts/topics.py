@@ -10,7 +10,7 @@ from streams.contracts.embeddings import SongEmbedded
 from streams.contracts.listeners import Erasure, ListenerSettings
 from streams.contracts.plays import Play
 from streams.contracts.queries import AudienceAnswer, AudienceQuery, TargetCandidates, TargetsSelected
-from streams.contracts.releases import Release
+from streams.contracts.releases import AudioRelease, Release
 from streams.contracts.targets import Outcome, Suppression, Target, TargetReactions
 
 HOUR_MS = 3_600_000
@@ -46,6 +46,14 @@ class Topic:
 
 SONG_RELEASES = Topic(
     "song-releases", Release, Shard.SONG, Wire.JSON, compacted=True, about="releases; null withdraws the song"
+)
+AUDIO_RELEASES = Topic(
+    "audio-releases",
+    AudioRelease,
+    Shard.SONG,
+    Wire.JSON,
+    keep_ms=5 * DAY_MS,  # less than a withdrawal is kept: whoever reads these again finds the withdrawals too
+    about="releases whose vectors are made here, from sound and text; withdrawn as any other, on song-releases",
 )
 PLAYS = Topic("plays", Play, Shard.LISTENER, Wire.JSON, keep_ms=90 * DAY_MS, about="plays, from the player backend")
 LISTENER_SETTINGS = Topic(
@@ -125,6 +133,7 @@ TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         SONG_RELEASES,
+        AUDIO_RELEASES,
         PLAYS,
         LISTENER_SETTINGS,
         LISTENER_ERASURES,
@@ -142,7 +151,7 @@ TOPICS: dict[str, Topic] = {
     )
 }
 
-READ_FROM_NEIGHBOURS = (SONG_RELEASES, PLAYS, LISTENER_SETTINGS, LISTENER_ERASURES)
+READ_FROM_NEIGHBOURS = (SONG_RELEASES, AUDIO_RELEASES, PLAYS, LISTENER_SETTINGS, LISTENER_ERASURES)
 # What stages read; each has dead letters, for a record of our own can be wrong as well.
 READ_BY_STAGES = (
     *READ_FROM_NEIGHBOURS,
@@ -159,3 +168,8 @@ PUBLISHED_TO_NEIGHBOURS = (PUSH_TARGETS, PUSH_SUPPRESSIONS, RELEASE_OUTCOMES)
 def group_of(shard: Shard, prefix: str) -> str:
     """The consumer group in which workers share the partitions of this kind."""
     return f"{prefix}bcl-{shard.value}s"
+
+
+def featurize_group(prefix: str) -> str:
+    """The group of those who make vectors: not the workers', for it may run elsewhere and falls behind alone."""
+    return f"{prefix}bcl-featurize"

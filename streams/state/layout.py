@@ -10,6 +10,7 @@
     R source p        highest reaction folded       W song_id        told of: candidate records done
     V song_id         content embedded, and by which artifact
     G song_id         withdrawn, and when
+    B song_id         the same, for releases that are filled in late
                                                     M n              effective plays, not yet merged into N
                                                     T                time of the newest play
 
@@ -19,7 +20,7 @@ The offsets of the shard's topics are kept by the store itself, outside these ke
 """
 
 EMBEDDED, DECIDED, OPEN_QUERY, ANSWER, CROWDS = b"V", b"D", b"Q", b"A", b"C"
-SAMPLES_FOLDED, OUTCOME, REACTIONS_FOLDED, WITHDRAWN = b"H", b"O", b"R", b"G"
+SAMPLES_FOLDED, OUTCOME, REACTIONS_FOLDED, WITHDRAWN, BARRED = b"H", b"O", b"R", b"G", b"B"
 LISTENER, SETTINGS, ERASED, SONG_PLAYS, EXPOSURE, WATCHED = b"L", b"S", b"E", b"N", b"X", b"W"
 NEWEST_PLAY, RECENT_SONG_PLAYS = b"T", b"M"
 

@@ -58,7 +58,11 @@ def write_corpus(
 
 def recording(world: World, row: int, seconds: float) -> Samples:
     """The one recording of a song."""
-    return _take(list(_scores(world))[row], row, seconds, world.settings.seed)
+    return take(list(_scores(world))[row], row, seconds, world.settings.seed)
+
+
+def take(score: Score, row: int, seconds: float, seed: int) -> Samples:
+    return performed(score, seconds, np.random.default_rng([seed, _SOUND_SEED, row]))
 
 
 def songs_table(world: World) -> pa.Table:
@@ -137,8 +141,4 @@ def _recorded(waiting: Sequence[tuple[Path, int, Score]], seconds: float, seed: 
 
 def _record(seconds: float, seed: int, one: tuple[Path, int, Score]) -> None:
     file, row, score = one
-    write_wav(file, _take(score, row, seconds, seed))
-
-
-def _take(score: Score, row: int, seconds: float, seed: int) -> Samples:
-    return performed(score, seconds, np.random.default_rng([seed, _SOUND_SEED, row]))
+    write_wav(file, take(score, row, seconds, seed))

@@ -27,9 +27,10 @@ MAY_KNOW = {
     "web": {"metrics"},
     "broker": {"contracts", "errors", "settings"},
     "world": {"contracts", "errors", "settings"},
+    "sounds": {"catalogue", "errors", "settings"},
     "shard": CORE,
     "wiring": CORE | {"shard"},
-    "agents": CORE | {"shard", "wiring", "metrics", "web", "broker"},
+    "agents": CORE | {"shard", "wiring", "metrics", "web", "broker", "sounds"},
     "cli": {"errors", "commands"},
 }
 
@@ -46,7 +47,7 @@ ONLY_IN = {
     "fsspec": ["streams/state/checkpoints.py"],
     "faiss": ["streams/catalogue/faiss_index.py"],
     "prometheus_client": ["streams/metrics.py"],
-    "aiohttp": ["streams/web"],
+    "aiohttp": ["streams/web", "streams/sounds/download.py"],
     "torch": ["bcl_model"],
     "sklearn": ["streams/audience", "bcl_model"],
     "optuna": ["bcl_model"],

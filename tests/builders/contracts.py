@@ -16,7 +16,7 @@ from streams.contracts.listeners import Erasure, ListenerSettings, QuietHours
 from streams.contracts.messages import Batch, Message
 from streams.contracts.plays import Play
 from streams.contracts.queries import AudienceAnswer, AudienceQuery, Candidates, Neighbour, TargetCandidates
-from streams.contracts.releases import Release
+from streams.contracts.releases import AudioRelease, Release
 from streams.contracts.targets import Arm, Outcome, Reason, Suppression, Target
 from streams.contracts.topics import DAY_MS, HOUR_MS, PLAYS, Topic
 from streams.settings import Settings
@@ -70,6 +70,13 @@ def release(song: str = "s1", *, at: int = NOW, **more: Any) -> Release:
         "vectors": {"audio": (0.6, 0.8)},
     }
     return Release(song_id=song, released_ms=at, **(content | more))
+
+
+def audio_release(
+    song: str = "s1", *, at: int = NOW, uri: str = "https://sounds.example.com/s1.wav", **more: Any
+) -> AudioRelease:
+    content: dict[str, Any] = {"title": f"Title of {song}", "attributes": {"genre": "folk"}}
+    return AudioRelease(song_id=song, released_ms=at, audio_uri=uri, **(content | more))
 
 
 def embedded(song: str = "s1", *numbers: float, at: int = NOW, **more: Any) -> SongEmbedded:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from streams.contracts.topics import (
+    AUDIO_RELEASES,
     DAY_MS,
     HOUR_MS,
     LISTENER_ERASURES,
@@ -19,7 +20,7 @@ from streams.contracts.topics import (
     Topic,
 )
 from streams.settings import ContractSettings
-from tests.builders.contracts import erasure, listener_settings, play, release
+from tests.builders.contracts import audio_release, erasure, listener_settings, play, release
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,10 @@ class Good:
 
     @property
     def id_field(self) -> str:
-        return "song_id" if self.topic is SONG_RELEASES else "listener_id"
+        return "song_id" if self.topic in _OF_SONGS else "listener_id"
 
+
+_OF_SONGS = (SONG_RELEASES, AUDIO_RELEASES)
 
 Spoilt = tuple[bytes | None, bytes | None, str]  # key, value, field
 
@@ -81,10 +84,11 @@ def good(topic: Topic, draw: random.Random, at_ms: int, limits: ContractSettings
     contract: msgspec.Struct = {
         PLAYS.name: play(song, by=listener, at=at_ms, play_id=f"p{draw.getrandbits(64):x}"),
         SONG_RELEASES.name: release(song, at=at_ms),
+        AUDIO_RELEASES.name: audio_release(song, at=at_ms),
         LISTENER_SETTINGS.name: listener_settings(listener, at=at_ms, time_zone="Europe/Rome"),
         LISTENER_ERASURES.name: erasure(listener, at=at_ms),
     }[topic.name]
-    key = song if topic is SONG_RELEASES else listener
+    key = song if topic in _OF_SONGS else listener
     return Good(topic, key.encode(), json.loads(msgspec.json.encode(contract)), at_ms, limits, draw)
 
 
@@ -165,9 +169,7 @@ def wrong_encoding(right: Good) -> Spoilt:
 
 def far_future(right: Good) -> Spoilt:
     allowed = (
-        right.limits.max_release_ahead_days * DAY_MS
-        if right.topic is SONG_RELEASES
-        else right.limits.max_ahead_h * HOUR_MS
+        right.limits.max_release_ahead_days * DAY_MS if right.topic in _OF_SONGS else right.limits.max_ahead_h * HOUR_MS
     )
     ahead_ms = int(allowed) + right.draw.randrange(1, 1_000 * DAY_MS)
     return right.key, right.but(**{right.time_field: right.at_ms + ahead_ms}), right.time_field
@@ -200,7 +202,7 @@ def foreign_key(right: Good) -> Spoilt:
 
 
 _EVERY: tuple[Topic, ...] = READ_FROM_NEIGHBOURS
-_NOT_ERASURES = (PLAYS, SONG_RELEASES, LISTENER_SETTINGS)  # an erasure needs nothing but its key
+_NOT_ERASURES = (PLAYS, SONG_RELEASES, AUDIO_RELEASES, LISTENER_SETTINGS)  # an erasure needs nothing but its key
 
 KINDS: dict[str, tuple[tuple[Topic, ...], Callable[[Good], Spoilt]]] = {
     "truncated-json": (_EVERY, truncated_json),
@@ -220,7 +222,7 @@ KINDS: dict[str, tuple[tuple[Topic, ...], Callable[[Good], Spoilt]]] = {
     "far-future": (_EVERY, far_future),
     "impossible-time": (_EVERY, impossible_time),
     "absurd-duration": ((PLAYS,), absurd_duration),
-    "wrong-vector": ((SONG_RELEASES,), wrong_vector),
+    "wrong-vector": (_OF_SONGS, wrong_vector),
     "unreadable-key": (_EVERY, unreadable_key),
     "foreign-key": (_EVERY, foreign_key),
 }
@@ -228,17 +230,20 @@ KINDS: dict[str, tuple[tuple[Topic, ...], Callable[[Good], Spoilt]]] = {
 _TIMES = {
     PLAYS.name: "played_ms",
     SONG_RELEASES.name: "released_ms",
+    AUDIO_RELEASES.name: "released_ms",
     LISTENER_SETTINGS.name: "changed_ms",
     LISTENER_ERASURES.name: "asked_ms",
 }
 _REQUIRED = {
     PLAYS.name: ["play_id", "listener_id", "song_id", "played_ms", "listened_ms", "song_ms"],
     SONG_RELEASES.name: ["song_id", "released_ms"],
+    AUDIO_RELEASES.name: ["song_id", "released_ms", "audio_uri"],
     LISTENER_SETTINGS.name: ["listener_id", "consent", "changed_ms"],
 }
 _LONGEST = {
     PLAYS.name: [("song_id", 128), ("target_id", 128), ("market", 8)],
     SONG_RELEASES.name: [("title", 1_000), ("lyrics", 20_000)],
+    AUDIO_RELEASES.name: [("audio_uri", 2_000), ("caption", 20_000)],
     LISTENER_SETTINGS.name: [("time_zone", 256)],
     LISTENER_ERASURES.name: [("listener_id", 128)],
 }
@@ -265,6 +270,13 @@ _WRONG_TYPES: dict[str, list[tuple[str, Any]]] = {
         ("budget", "many"),
         ("budget", 0),
         ("markets", ["everywhere"]),
+    ],
+    AUDIO_RELEASES.name: [
+        ("audio_uri", None),
+        ("audio_uri", ""),
+        ("audio_uri", ["https://sounds.example.com/s1.wav"]),
+        ("audio_sha256", "9F86"),
+        ("caption", 7),
     ],
     LISTENER_SETTINGS.name: [
         ("consent", 1),

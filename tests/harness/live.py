@@ -29,6 +29,7 @@ from streams.settings import KafkaSettings, Settings, TopicSettings
 NOBODY_KNOWS_YET = (CoordinatorNotAvailableError, NotCoordinatorError, CoordinatorLoadInProgressError)
 STAGE_INPUTS = {
     "songs": ("song-releases", "song-embeddings", "audience-samples", "audience-answers", "target-reactions"),
+    "featurize": ("audio-releases",),
     "listeners": ("plays", "listener-settings", "listener-erasures", "audience-queries", "target-candidates"),
 }
 
@@ -194,9 +195,10 @@ class Live:
             for side, names in STAGE_INPUTS.items():
                 group = f"{self.topics.prefix}bcl-{side}"
                 done = committed(admin, group)
-                count = self.topics.song_partitions if side == "songs" else self.topics.listener_partitions
                 partitions = [
-                    TopicPartition(self.topics.prefix + name, number) for name in names for number in range(count)
+                    TopicPartition(self.topics.prefix + name, number)
+                    for name in names
+                    for number in range(partition_count(self.topics, TOPICS[name]))
                 ]
                 ends = consumer.end_offsets(partitions)
                 lag += sum(ends[at] - done.get((at.topic, at.partition), 0) for at in partitions)

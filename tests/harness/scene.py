@@ -1,7 +1,7 @@
 """A small simulated world for live tests: catalogue and plays as records, and an artifact that is really trained."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,8 +23,11 @@ def small_world(listeners: int = 2_000, songs: int = 400, seed: int = 7) -> Worl
     return World(WorldSettings(listeners=listeners, songs=songs, new_songs=60, seed=seed, start_ms=start_ms))
 
 
-def artifact_of(world: World, plays: int, folder: Path, steps: int = 150) -> Path:
-    songs = list(world.songs())
+def artifact_of(
+    world: World, plays: int, folder: Path, steps: int = 150, songs: Sequence[Release] | None = None
+) -> Path:
+    """`songs`: the catalogue with other content."""
+    songs = list(world.songs()) if songs is None else songs
     listeners, rows = [], []
     for block in history(world, plays):
         kept = block.take(block.effective())

@@ -12,7 +12,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from streams.broker.security import kafka_python_arguments
 from streams.broker.topics import check, create, drop, plans
-from streams.contracts.topics import PLAYS, READ_BY_STAGES, SONG_EMBEDDINGS, TOPICS, Shard
+from streams.contracts.topics import AUDIO_RELEASES, PLAYS, READ_BY_STAGES, SONG_EMBEDDINGS, TOPICS, Shard
 from streams.errors import BrokerUnavailable, TopicMismatch
 from streams.settings import KafkaSettings, TopicSettings
 from streams.wiring import AGENTS_OF
@@ -21,7 +21,7 @@ from tests.builders.kafka import topic_settings
 
 
 def test_every_topic_is_planned_and_each_that_a_stage_reads_has_dead_letters() -> None:
-    assert set(READ_BY_STAGES) == {topic for agents in AGENTS_OF.values() for topic in agents}
+    assert set(READ_BY_STAGES) == {topic for agents in AGENTS_OF.values() for topic in agents} | {AUDIO_RELEASES}
     planned = {plan.name for plan in plans(topic_settings())}
     assert planned == set(TOPICS) | {topic.dead_letters for topic in READ_BY_STAGES}
 

@@ -1,0 +1,1 @@
+"""Sounds that releases name: which may be fetched, how they are, and what hears them."""
