@@ -195,7 +195,8 @@ class Audience:
             matrix.is_waiting[at] |= song_rows[now] == UNKNOWN
             is_counted[now] = after.is_new
             is_other[now] = after.is_other | self._tell_markets(at, markets[now], plays.played_ms[now])
-        self._put(np.unique(slots[is_other]))
+        if self._is_stored:
+            self._put(np.unique(slots[is_other]))
         self._put_newest(int(newest_ms[-1]))
 
         place = np.zeros(len(slots), np.int64)

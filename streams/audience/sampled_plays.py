@@ -35,6 +35,7 @@ class SampledPlays:
     audience: Audience
     songs: SongPlays
     settings: ListeningSettings
+    stale_at_most: int = STALE_AT_MOST
 
     def fold(self, heard: Plays, songs: Numbers) -> Sampled:
         """`songs`: the number of each play's song. What is drawn does not depend on where a batch was cut."""
@@ -44,7 +45,7 @@ class SampledPlays:
         drawn = np.flatnonzero(folded.is_counted & (draws * nth < self.settings.sampled_plays))
         embeddings = folded.embeddings_before(drawn)
         told = np.flatnonzero(embeddings.any(axis=1))
-        self.audience.refresh(stale_at_most=STALE_AT_MOST)
+        self.audience.refresh(stale_at_most=self.stale_at_most)
         return Sampled(drawn[told], folded.listener_keys[drawn[told]], embeddings[told])
 
 

@@ -34,6 +34,7 @@ from streams.targeting.admit_targets import AdmitTargets
 from streams.targeting.watched_releases import WatchedReleases
 
 Numbers = NDArray[np.int64]
+NEVER = 1 << 62  # stale embeddings: they are computed when somebody asks, here nobody waits for an answer
 UNSEEN = -2  # by number: nothing is known of it here yet
 
 
@@ -66,7 +67,7 @@ class ListenerSide:
         self._store = MemoryStore()
         self._audience = Audience(self._store, songs, settings.listening, settings.admission, is_stored=False)
         self._song_plays = SongPlays(self._store, settings.topics.song_partitions, is_stored=False)
-        self._sampled = SampledPlays(self._audience, self._song_plays, settings.listening)
+        self._sampled = SampledPlays(self._audience, self._song_plays, settings.listening, NEVER)
         self._half_life_ms = half_life_ms(settings.listening)
         self._follow_settings = FollowSettings(self._audience, self._store)
         self._erase_listeners = EraseListeners(self._audience, self._store, song_partitions=1)
@@ -160,18 +161,20 @@ class ListenerSide:
 
     def _find_slots(self, listeners: Numbers) -> int:
         """How many were looked for."""
+        if len(listeners) == 0:
+            return 0
         wanted = np.unique(listeners)
-        if len(wanted):
-            slots = self._audience.slots_of([self._names.listeners[number] for number in wanted.tolist()])
-            self._slot_of[wanted] = slots
-            self._listener_of = _longer(self._listener_of, self._audience.slots + 1)
-            self._listener_of[slots] = wanted  # the last place is what NO_SLOT writes
+        slots = self._audience.slots_of([self._names.listeners[number] for number in wanted.tolist()])
+        self._slot_of[wanted] = slots
+        self._listener_of = _longer(self._listener_of, self._audience.slots + 1)
+        self._listener_of[slots] = wanted  # the last place is what NO_SLOT writes
         return len(wanted)
 
     def _song_numbers(self, songs: Numbers) -> Numbers:
         self._number_of = _longer(self._number_of, len(self._names.songs))
-        unseen = np.unique(songs[self._number_of[songs] == UNSEEN])
+        unseen = songs[self._number_of[songs] == UNSEEN]
         if len(unseen):
+            unseen = np.unique(unseen)
             self._number_of[unseen] = self._song_plays.numbers([self._names.songs[song] for song in unseen.tolist()])
         return self._number_of[songs]
 
