@@ -59,19 +59,20 @@ def of_means(samples: Samples, measure: str) -> str:
 
 
 def of_differences(compared: Compared, place: str, measure: str) -> str:
-    """From the one reference of a study, highest first; what is not shown is grey."""
+    """From the one reference of a study, highest first; blue: shown, light blue: if alone, grey: not shown."""
     found = {asked: one for asked, one in compared.items() if (asked.place, asked.measure) == (place, measure)}
     ordered = sorted(found, key=lambda asked: -found[asked].estimate.mean)
 
     def draw(axes: Axes) -> None:
         for row, asked in enumerate(ordered):
             one = found[asked]
-            colour = "tab:blue" if one.is_shown else "tab:gray"
+            colour = "tab:blue" if one.is_shown else "tab:cyan" if one.is_shown_alone else "tab:gray"
             reach = _reach([one.estimate])
             axes.errorbar([one.estimate.mean], [row], xerr=reach, fmt="o", ms=4, capsize=2, color=colour)
         axes.set_yticks(range(len(ordered)), [asked.variant for asked in ordered])
         axes.invert_yaxis()
         axes.axvline(0, color="black", lw=0.8)
+        axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel(f"{name_of(measure)}, minus {ordered[0].reference}")
 
     return _drawn(draw, height=0.7 + ROW * len(ordered))

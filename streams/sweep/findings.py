@@ -25,6 +25,7 @@ NAMED = {
     RARE: "recall@50 among the tenth of true neighbours with the fewest listeners",
 }
 TREND = "slope over the Gini of the plays"
+COMPARED = (2, 3, 5, 10)  # numbers of crowds that are set against one; the figure has all
 SAID_AT_MOST = 6  # of a list; of more, the four largest and the smallest
 
 
@@ -115,16 +116,18 @@ def _of_crowds(kind: str, configured: int) -> list[Block]:
     if configured in of.WHOLE_CROWDS:
         others.append(of.crowds_name(kind, of.WHOLE, configured))
     return [
-        Block(means[0], tuple(means[1:]), f"Rule {kind}, how many crowds: "),
+        Block(means[0], tuple(means[k - 1] for k in COMPARED), f"Rule {kind}, how many crowds: "),
         Block(of.crowds_name(kind, "k-means", configured), tuple(others), f"Rule {kind}, how crowds are found: "),
     ]
 
 
 def counted(compared: Mapping[Asked, Difference], unit: str) -> str:
     ahead, behind = (sum(_is(one, sign) for one in compared.values()) for sign in (1, -1))
+    alone = sum(one.is_shown_alone for one in compared.values())
     return (
         f"Of {len(compared)} comparisons, each paired {unit} by {unit}, {ahead} show a variant ahead of its reference "
-        f"and {behind} show it behind; the other {len(compared) - ahead - behind} show no difference."
+        f"and {behind} show it behind; {alone} more would be shown if each were the only one, and "
+        f"{len(compared) - ahead - behind - alone} show no difference."
     )
 
 
@@ -146,7 +149,7 @@ def ends(
         found = {name: compared[Asked(place, measure, block.reference, name)] for name in block.variants}
         ordered = sorted(found, key=lambda name: found[name].estimate.mean)
         said = [
-            f"{word} is {name} ({found[name]}{'' if found[name].is_shown else ', not shown'})"
+            f"{word} is {name} ({found[name]}{_surely(found[name])})"
             for word, name in (("the highest of the others", ordered[-1]), ("the lowest", ordered[0]))
         ]
         reference = f"{block.reference} has {samples.estimate(block.reference, measure)}"
@@ -161,7 +164,9 @@ def told(compared: Mapping[Asked, Difference], samples: Samples, place: str, blo
     for sign, word in ((1, "ahead of it"), (-1, "behind it")):
         if names := [name for name, one in found.items() if _is(one, sign)]:
             parts.append(f"{word} {'is' if len(names) == 1 else 'are'} {_listed(found, names)}")
-    if alike := [name for name, one in found.items() if not one.is_shown]:
+    if alone := [name for name, one in found.items() if one.is_shown_alone]:
+        parts.append(f"shown only if taken alone {_listed(found, alone)}")
+    if alike := [name for name, one in found.items() if not one.is_shown and not one.is_shown_alone]:
         parts.append(f"no difference is shown for {_listed(found, alike)}")
     start = f"In {name_of(measure)}, with {block.reference} at {samples.estimate(block.reference, measure)}"
     return f"{start}: {'; '.join(parts)}."
@@ -169,6 +174,10 @@ def told(compared: Mapping[Asked, Difference], samples: Samples, place: str, blo
 
 def name_of(measure: str) -> str:
     return NAMED.get(measure, measure.replace("_", " "))
+
+
+def _surely(difference: Difference) -> str:
+    return "" if difference.is_shown else ", shown if alone" if difference.is_shown_alone else ", not shown"
 
 
 def _is(difference: Difference, sign: int) -> bool:

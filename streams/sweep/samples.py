@@ -27,6 +27,11 @@ class Difference:
     def is_shown(self) -> bool:
         return self.p < SHOWN
 
+    @property
+    def is_shown_alone(self) -> bool:
+        """Zero lies outside the interval, which allows for no other comparison, and Holm's p does not show it."""
+        return not self.is_shown and self.estimate.low * self.estimate.high > 0
+
     def __str__(self) -> str:
         one = self.estimate
         return f"{one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"

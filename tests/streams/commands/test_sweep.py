@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from streams.cli import main
+from tests.builders.data_folder import data_folder
 
 TINY = (
     "--listeners 400 --songs 150 --plays 15000 --seeds 2 --releases 3 --unheard 6 --trials 1 --exponents 0.8 1.4 "
@@ -39,6 +40,18 @@ def test_a_sweep_goes_on_from_what_it_has_and_repeats(tmp_path: Path):
     assert swept("vectors matching", tmp_path / "other") == 0
     one, other = ((tmp_path / name / "report.json").read_bytes() for name in ("one", "other"))
     assert one == other
+
+
+def test_of_a_data_folder_the_held_out_songs_are_the_releases(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    data = data_folder(tmp_path)
+    words = f"sweep rules --data {data} --out {data} --seeds 2 --releases 4 --budgets 10 --steps 40 --json"
+    assert main(words.split()) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["made"]["simulated"] is False and told["made"]["unit"] == "split"
+    measured = told["studies"]["rules"]["measured"]["10 targets"]
+    assert measured["song"]["precision"]["mean"] > measured["random"]["precision"]["mean"]
+    page = (data / "report.html").read_text()
+    assert "All figures are of simulated worlds" not in page and "reach is recall" in page
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,8 @@
 """What is known before a release and what is true of it, of simulated worlds and of data folders."""
 
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,35 +10,12 @@ from bcl_model.errors import BadData
 from streams.replay.judge import CROWD_FANS
 from streams.settings import Settings
 from streams.sweep.sources import Folder, Simulated
-
-LISTENERS, SONGS, EACH = 60, 80, 25
-
-FIELDS = """
-[items]
-song = "song"
-[interactions]
-listener = "who"
-song = "song"
-[fields.artist]
-kind = "token"
-min_songs = 2
-[fields.seconds]
-kind = "number"
-"""
+from tests.builders.data_folder import LISTENERS, data_folder
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Listeners of two kinds, who play the songs of two artists."""
-    rng = np.random.default_rng(4)
-    songs = [[f"s{song}" for song in rng.permutation(SONGS // 2) * 2 + who % 2][:EACH] for who in range(LISTENERS)]
-    names = [f"s{song}" for song in range(SONGS)]
-    artists, seconds = [f"a{song % 2}" for song in range(SONGS)], [100.0 + song for song in range(SONGS)]
-    pq.write_table(pa.table({"song": names, "artist": artists, "seconds": seconds}), tmp_path / "items.parquet")
-    who = [f"l{who}" for who in range(LISTENERS) for _ in range(EACH)]
-    pq.write_table(pa.table({"who": who, "song": list(chain.from_iterable(songs))}), tmp_path / "interactions.parquet")
-    (tmp_path / "fields.toml").write_text(FIELDS)
-    return tmp_path
+    return data_folder(tmp_path)
 
 
 def test_the_songs_that_are_held_out_have_no_play_in_the_past_and_their_listeners_are_the_truth(
