@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """One world for both scenarios."""
-    sizes = ["--listeners", "1500", "--songs", "400", "--history", "40000", "--plays", "200000", "--flow", "20000"]
+    sizes = ["--listeners", "1500", "--songs", "400", "--history", "40000", "--plays", "200000", "--flow", "200000"]
     return ["--quick", "--json", *sizes, "--prepared", str(tmp_path_factory.mktemp("prepared"))]
 
 
@@ -39,7 +39,19 @@ def test_ingest_compares_the_worker_with_both_rivals(tmp_path, prepared):
 
 
 def test_release_tells_the_first_and_the_last_target_and_every_hop(tmp_path, prepared):
-    found = run(tmp_path, "release", *prepared, "--releases", "2", "--budget", "200", "--share-of-rate", "0.01")
+    found = run(
+        tmp_path,
+        "release",
+        *prepared,
+        "--releases",
+        "2",
+        "--budget",
+        "200",
+        "--share-of-rate",
+        "0.01",
+        "--every-s",
+        "1",
+    )
     assert found["first_target_ms"].keys() == found["last_target_ms"].keys() == {"p50", "p99"}
     assert list(found["hops_ms"]) == ["song-embeddings", "audience-queries", "audience-answers", "target-candidates"]
     assert found["decided_per_release"] >= 190  # fewer candidates than the budget only where too few are eligible

@@ -45,12 +45,13 @@ class Door:
             self._fatal(error)
 
     async def _partition(self, fetched: Fetched, partition: int, turn: asyncio.Lock) -> None:
-        """Partitions are decided one by one: whatever else arrives gets its chance between two of them."""
+        """Partitions are decided one by one: what one has said is sent before the next begins."""
         owned, records = self._feed.owned.get(partition), fetched.records[partition]
         if owned is None:
             return
         async with AsyncExitStack() as held:
             async with turn:
+                await asyncio.sleep(0)  # what else has arrived gets its chance
                 if fetched.topic in GIVES_WAY:
                     await self._precedence.give_way()
                 else:

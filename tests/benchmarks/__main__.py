@@ -1,9 +1,10 @@
-"""Measure: python -m tests.benchmarks ingest | release | withdrawal | state [--quick] [--json]
+"""Measure: python -m tests.benchmarks ingest | release | withdrawal | state | htcl [--quick] [--json]
 
 ingest      plays per second through one worker, durable, beside an idiomatic Faust agent and a bare consumer
 release     from a release to the first and last of its targets, while plays flow at half the rate that ingest measures
 withdrawal  from a withdrawal until the song is in no worker's index
 state       bytes per listener and per song, on disk and in memory
+htcl        clips per second through the audio encoder, share of peak, beside a plain loop
 
 The worker and its rivals have one core each in turn, the broker and whoever measures have the others. `--prepared`
 keeps what all runs begin with (a Kafka with a world's history, a worker's state) for the next call.
@@ -31,7 +32,7 @@ SIZES = {
         Sizes(listeners=20_000, songs=4_000, history=150_000, plays=300_000, training_steps=10),
     ),
     "release": (
-        Sizes(listeners=100_000, songs=20_000, history=1_500_000, plays=600_000, flow=5_000_000),
+        Sizes(listeners=100_000, songs=20_000, history=1_500_000, plays=600_000, flow=9_000_000),
         Sizes(listeners=20_000, songs=4_000, history=150_000, plays=200_000, flow=800_000, training_steps=10),
     ),
     "withdrawal": (
@@ -54,9 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "pinned": {"subject": sorted(used.subject), "others": sorted(used.others)},
             "quick": args.quick,
             "seed": args.seed,
-            **{"ingest": _ingest, "release": _release, "withdrawal": _withdrawal, "state": _state}[args.scenario](
-                args, used, folder
-            ),
+            **{"ingest": _ingest, "release": _release, "withdrawal": _withdrawal, "state": _state, "htcl": _htcl}[
+                args.scenario
+            ](args, used, folder),
         }
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -111,6 +112,13 @@ def _state(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, Any
     return state.measure(ROOT, folder, listeners, args.songs or songs)
 
 
+def _htcl(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, Any]:
+    from tests.benchmarks import htcl  # imports torch, which the other scenarios do without
+
+    pin(0, used.subject)
+    return htcl.measure(folder, quick=args.quick, threads=max(1, len(used.subject)), seed=args.seed)
+
+
 def _prepared(args: argparse.Namespace, folder: Path) -> Prepared:
     sizes = replace(SIZES[args.scenario][args.quick], seed=args.seed)
     wanted = {name: getattr(args, name) for name in ("listeners", "songs", "history", "plays", "flow")}
@@ -133,6 +141,11 @@ def _profile(stacks: Path | None) -> dict[str, Any]:
 
 def _lines(result: dict[str, Any]) -> Iterable[str]:
     yield f"{result['scenario']} on {result['machine']}; subject on {result['pinned']['subject'] or 'any core'}"
+    if "clips" in result:
+        from tests.benchmarks import htcl
+
+        yield from htcl.lines(result)
+        return
     if "plays_per_second" in result:
         yield f"{'':24}{'plays/s':>10}{'undisturbed':>13}{'CPU us/play':>13}   runs"
         for name in (WORKER, FAUST, COUNTING):
@@ -159,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("scenario", choices=["ingest", "release", "withdrawal", "state"])
+    parser.add_argument("scenario", choices=["ingest", "release", "withdrawal", "state", "htcl"])
     parser.add_argument("--quick", action="store_true", help="smaller sizes: a try, not a figure")
     parser.add_argument("--json", action="store_true", help="one line for machines")
     parser.add_argument("--profile", action="store_true", help="where the worker's CPU time goes; without rivals")

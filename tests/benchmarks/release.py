@@ -45,7 +45,7 @@ UNCAPPED = {  # so that who is chosen is told: caps would make suppressions of m
     "BCL__ADMISSION__ROLLING_CAP": "100",
     "BCL__ADMISSION__KEEP_PUSHES": "100",
 }
-WARM_UP = 2  # releases that are not counted
+WARM_UP = 10  # releases that are not counted: the broker's Java compiles what it runs often
 QUIET_S = 3.0  # after which nothing follows any more
 PATIENCE_S = 60.0
 
@@ -100,7 +100,11 @@ def measure(
 
 
 def _player(live: Live, prepared: Prepared, per_second: float, lasts_s: float) -> "subprocess.Popen[str]":
-    plays = min(prepared.sizes.flow, int(per_second * lasts_s))
+    plays = int(per_second * lasts_s)
+    if plays > prepared.sizes.flow:
+        raise SystemExit(
+            f"--flow is {prepared.sizes.flow}, wanted at least {plays}: the plays would end before the releases"
+        )
     command = ["-m", "tests.benchmarks.player", str(prepared.folder), live.kafka.brokers, live.topics.prefix]
     player = subprocess.Popen(
         [sys.executable, *command, str(plays), str(per_second)],
