@@ -21,7 +21,14 @@ SHOWN = 10  # differences
 def arguments(parser: argparse.ArgumentParser) -> None:
     from streams.commands.options import settings_options
 
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="what `bcl record` wrote")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="what `bcl record` wrote; or a data folder of `bcl train` whose plays have times",
+    )
+    parser.add_argument("--fields", type=Path, metavar="FILE", help="of a data folder, if fields.toml is not in it")
     parser.add_argument("--out", type=Path, metavar="DIR", help="for report.html and report.json")
     parser.add_argument(
         "--policy",
@@ -46,18 +53,28 @@ def run(args: argparse.Namespace) -> int:
     """A log with decisions is followed byte by byte, unless other policies are asked for: these decide anew."""
     from streams.commands.options import settings_from
     from streams.contracts.topics import SONG_DECISIONS
-    from streams.replay.files import read_log
     from streams.replay.prequential import Judge
 
     settings = settings_from(args)
     judge = Judge(_horizon_ms(args, settings), args.seed)
-    log, damage = read_log(args.data, settings.contracts)
+    log, damage = _read(args, settings)
     for line in damage.first:
         print(f"bcl replay: left out: {line}", file=sys.stderr)
     has_decisions = any(log.records(SONG_DECISIONS, partition) for partition in log.partitions(SONG_DECISIONS))
     if args.policy or not has_decisions:
         return _decided_anew(args, settings, log, judge, damage)
     return _followed(args, settings, log, judge, damage)
+
+
+def _read(args: argparse.Namespace, settings: "Settings") -> "tuple[Log, Damage]":
+    from streams.commands.model import told
+    from streams.replay.data_folder import is_data_folder, read_data_folder
+    from streams.replay.files import Damage, read_log
+
+    if is_data_folder(args.data):
+        with told():
+            return read_data_folder(args.data, args.fields, settings), Damage()
+    return read_log(args.data, settings.contracts)
 
 
 def _followed(args: argparse.Namespace, settings: "Settings", log: "Log", judge: "Judge", damage: "Damage") -> int:

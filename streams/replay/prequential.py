@@ -12,7 +12,8 @@ import numpy as np
 from streams.errors import NothingToJudge
 from streams.replay.choices import ARM_ROWS, ARMS, BY_SCORE, REASON_ROWS, REASONS, Bools, Choice, Fixed, Heard, Ints
 from streams.replay.findings import Findings
-from streams.replay.judging import Past, Revealed, found
+from streams.replay.followed import Past, Revealed
+from streams.replay.judging import found
 
 __all__ = ["ARMS", "ARM_ROWS", "BY_SCORE", "REASONS", "REASON_ROWS", "Choice", "Fixed", "Heard", "Judge"]
 

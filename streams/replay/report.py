@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from streams.replay import figures
-from streams.replay.findings import Findings, PolicyFound, ReleaseFound
+from streams.replay.findings import SCHEMA, Findings, PolicyFound, ReleaseFound
 from streams.replay.judge import Estimate
 
 DIGITS = 6  # that a figure is written with
+SCHEMA_FILE = Path(__file__).with_name("report.schema.json")  # JSON Schema of report.json, for whoever reads it
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 0 auto; padding: 1rem; color: #222; }
 h1 { font-size: 1.5rem } h2 { font-size: 1.2rem; margin-top: 2rem }
@@ -32,6 +33,12 @@ def written(found: Findings, folder: Path) -> tuple[Path, Path]:
     machines.write_bytes(msgspec.json.format(msgspec.json.encode(plain(found)), indent=1))
     people.write_text(page(found), "utf-8")
     return machines, people
+
+
+def schema() -> bytes:
+    """What stands in SCHEMA_FILE."""
+    about = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, "title": "report.json"}
+    return msgspec.json.format(msgspec.json.encode(about | msgspec.json.schema(Findings)), indent=1) + b"\n"
 
 
 def plain(found: Findings) -> Any:
