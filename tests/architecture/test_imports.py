@@ -176,6 +176,10 @@ def test_serving_an_embedding_needs_no_torch():
     assert "torch" not in loaded_by("import bcl_model.inference")
 
 
+def test_vectors_without_a_trained_model_are_made_without_torch():
+    assert "torch" not in loaded_by("from streams.sounds.encoders import encoder_of; encoder_of('mel', 'cpu')")
+
+
 def test_stages_and_replay_need_no_broker_and_no_faust():
     assert loaded_by("import streams.wiring") & {"faust", "aiokafka", "kafka", "torch", "aiohttp"} == set()
 

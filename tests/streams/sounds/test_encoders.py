@@ -1,11 +1,27 @@
 """What hears a sound says the same of the same, and why it hears nothing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from bcl_model.htcl.embedder import Embedder
+from bcl_model.htcl.text_encoder import song_text
+from streams.catalogue.featurize_songs import ContentEncoder
 from streams.errors import BadSettings, UnusableSound
 from streams.sounds.encoders import MelEncoder, encoder_of, read_wav
+from tests.builders.htcl import tiny_model_folder
 from tests.builders.sounds import RATE, wav
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model_folder(tmp_path_factory.mktemp("htcl"))
+
+
+@pytest.fixture(scope="module")
+def htcl(model: Path) -> ContentEncoder:
+    return encoder_of(str(model), "cpu")
 
 
 def test_the_spectrum_of_a_sound_is_the_same_each_time_and_another_for_another():
@@ -47,3 +63,20 @@ def test_what_is_no_sound_is_refused_with_the_reason(raw: bytes, why: str):
 def test_a_folder_without_a_model_is_a_wrong_setting(tmp_path):
     with pytest.raises(BadSettings, match="wanted mel or a trained model"):
         encoder_of(str(tmp_path), "cpu")
+
+
+def test_a_trained_model_hears_and_reads_as_its_embedder_does(htcl: ContentEncoder, model: Path):
+    embedder = Embedder.load(model)
+    assert (htcl.name, htcl.size) == (embedder.name, embedder.size)
+    np.testing.assert_array_equal(htcl.sound(wav()), embedder.sounds([embedder.frames(wav())])[0])
+    said = song_text(title="latin", caption="genre : bass", lyrics="a b")
+    np.testing.assert_array_equal(htcl.text("latin", "genre : bass", "a b"), embedder.texts([said])[0])
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [(b"oops", "cannot be heard"), (b"", "cannot be heard"), (wav()[:-1], "its end is missing"), (wav(0.02), "heard")],
+)
+def test_what_a_trained_model_cannot_hear_is_refused_with_the_reason(htcl: ContentEncoder, raw: bytes, why: str):
+    with pytest.raises(UnusableSound, match=why):
+        htcl.sound(raw)
