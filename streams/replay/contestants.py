@@ -41,7 +41,10 @@ class RandomEncoder:
 def contestants(
     files: Sequence[str], overlays: Sequence[Path], environment: Mapping[str, str], load: Callable[[Path], SongEncoder]
 ) -> list[Contestant]:
-    """A single policy is compared with the settings in force, several with each other; a policy has its file's name."""
+    """A single policy is compared with the settings in force, several with each other; a policy has its file's name.
+
+    Where a file changes the budget, that is the policy's for every release, whatever the release says.
+    """
     base = load_settings(overlays, environment)
     encoders: dict[str, SongEncoder] = {}
 
@@ -57,7 +60,8 @@ def contestants(
             found.append(Contestant(file, base, RandomEncoder(file, trained.dimension)))
             continue
         own = load_settings([*overlays, Path(file)], environment)
-        found.append(Contestant(Path(file).stem, own, encoder(own.model.artifact)))
+        budget = own.matching.budget if own.matching.budget != base.matching.budget else None
+        found.append(Contestant(Path(file).stem, own, encoder(own.model.artifact), budget))
     names = [one.name for one in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise BadSettings(f"--policy: two policies have the name {', '.join(twice)}; give their files other names")

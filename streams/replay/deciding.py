@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from streams.catalogue.embed_songs import EmbedSongs, SongEncoder
 from streams.catalogue.exact_index import ExactIndex
 from streams.catalogue.match_songs import MatchSongs
@@ -51,7 +53,7 @@ class Deciding:
         self.crowds = AskedCrowds(lane, ask_crowds)
         self._embed = EmbedSongs(encoder, MemoryStore(), lane.settings.model.songs_per_batch)
         warm = _Warm(self.songs, self.crowds, ExactIndex(lane.dimension))
-        self.policies = {name: _Policy(own, warm) for name, own in lane.policies.items()}
+        self.policies = {name: _Policy(own, warm, lane.budgets[name]) for name, own in lane.policies.items()}
         self._offsets = [0] * topics.song_partitions
 
     def embedded(self, batch: Batch[Release]) -> list[Message | DeadLetter]:
@@ -68,8 +70,8 @@ class Deciding:
 class _Policy:
     """What one way to decide adds: which releases are open, and what was chosen."""
 
-    def __init__(self, settings: Settings, warm: WarmSongs) -> None:
-        self._store, self._settings = MemoryStore(), settings
+    def __init__(self, settings: Settings, warm: WarmSongs, budget: int | None) -> None:
+        self._store, self._settings, self._budget = MemoryStore(), settings, budget
         self._match = MatchSongs(
             warm, self._store, settings.matching, listener_partitions=settings.topics.listener_partitions
         )
@@ -78,7 +80,10 @@ class _Policy:
 
     def question(self, message: Message) -> AudienceQuery | None:
         """What is asked about a song that was embedded or withdrawn."""
-        said = self._match.handle(_batch(SONG_EMBEDDINGS, [message.value], message.key, message.time_ms))
+        value = message.value
+        if self._budget is not None and isinstance(value, SongEmbedded):
+            value = msgspec.structs.replace(value, budget=self._budget)
+        said = self._match.handle(_batch(SONG_EMBEDDINGS, [value], message.key, message.time_ms))
         self._store.commit({})
         for one in said:
             if isinstance(one, Message) and one.topic is AUDIENCE_QUERIES:

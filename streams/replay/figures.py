@@ -9,6 +9,7 @@ from streams.replay.judge import Estimate
 
 Axes: TypeAlias = Any
 
+DAY_MS = 86_400_000
 WIDTH, HEIGHT = 6.0, 3.4  # inches: readable on a phone
 
 
@@ -16,13 +17,19 @@ def timeline(policies: Mapping[str, PolicyFound]) -> str:
     """Precision over windows of releases, policies with their intervals, and the rivals of the first."""
 
     def draw(axes: Axes) -> None:
-        for name, policy in policies.items():
-            _band(axes, name, range(1, len(policy.windows) + 1), [one.precision for one in policy.windows])
+        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
         windows = next(iter(policies.values())).windows
+        days = [(one.from_ms + one.to_ms) / 2 / DAY_MS for one in windows]  # as matplotlib counts them, from 1970
+        for name, policy in policies.items():
+            _band(axes, name, days, [one.precision for one in policy.windows])
         for rival in windows[0].rivals:
-            means = [one.rivals[rival] for one in windows]
-            axes.plot(range(1, len(windows) + 1), [_mean(one) for one in means], "--", lw=1, label=rival)
-        axes.set(xlabel="window of consecutive releases", ylabel="precision", ylim=(0, None))
+            means = [_mean(one.rivals[rival]) for one in windows]
+            axes.plot(days, means, "--", lw=1, label=rival)
+        locator = AutoDateLocator(maxticks=6)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.set(xlabel="middle of each window of releases, UTC", ylabel="precision", ylim=(0, None))
 
     return _drawn(draw)
 
@@ -59,7 +66,7 @@ def reliability(found: Findings) -> str:
     return _drawn(draw)
 
 
-def _band(axes: Axes, name: str, at: Sequence[int], estimates: Sequence[Estimate | None]) -> None:
+def _band(axes: Axes, name: str, at: Sequence[float], estimates: Sequence[Estimate | None]) -> None:
     told = [(x, one) for x, one in zip(at, estimates, strict=True) if one is not None]
     xs = [x for x, _ in told]
     [line] = axes.plot(xs, [one.mean for _, one in told], "o-", ms=3, label=name)

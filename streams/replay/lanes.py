@@ -13,6 +13,7 @@ class Contestant:
     name: str
     settings: Settings
     encoder: SongEncoder
+    budget: int | None = None  # instead of what a release says
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Lane:
     dimension: int
     settings: Settings  # what all its policies have in common is read from here
     policies: dict[str, Settings] = field(default_factory=dict)
+    budgets: dict[str, int | None] = field(default_factory=dict)  # of each policy, instead of what a release says
 
 
 def lanes_of(policies: Sequence[Contestant]) -> list[tuple[Lane, SongEncoder]]:
@@ -49,7 +51,8 @@ def lanes_of(policies: Sequence[Contestant]) -> list[tuple[Lane, SongEncoder]]:
             (admission.consent_by_default, admission.hold_out_share, admission.hold_out_salt),
         )
         lane = Lane(policy.encoder.artifact, policy.encoder.dimension, settings)
-        found.setdefault(alike, (lane, policy.encoder))[0].policies[policy.name] = settings
+        shared, _ = found.setdefault(alike, (lane, policy.encoder))
+        shared.policies[policy.name], shared.budgets[policy.name] = settings, policy.budget
     return list(found.values())
 
 

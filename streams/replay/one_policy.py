@@ -31,7 +31,7 @@ from streams.replay.off_policy import OffPolicy, Told, off_policy
 from streams.replay.significance import Resampled, chance_of, noticed_from
 from streams.targeting.outcomes import lift_of
 
-WINDOWS, SHOWN = 20, 5
+WINDOWS, RELEASES_PER_WINDOW, SHOWN = 20, 5, 5
 CAPS = (Reason.COOLING_DOWN, Reason.ROLLING_CAP, Reason.DAY_CAP)
 
 
@@ -213,7 +213,7 @@ def _rank_shares(one: Followed) -> Floats:
 
 def _windows(every: Sequence[Followed], seed: int) -> tuple[Window, ...]:
     windows = []
-    for part in np.array_split(np.arange(len(every)), min(WINDOWS, len(every))):
+    for part in np.array_split(np.arange(len(every)), min(WINDOWS, -(-len(every) // RELEASES_PER_WINDOW))):
         some = [every[n] for n in part]
         resampled = Resampled(len(some), seed)
         windows.append(

@@ -81,6 +81,15 @@ def test_a_policy_without_caps_tells_all_whom_it_chooses(world, tmp_path, capsys
     assert free["effective_plays"] > capped["effective_plays"]
 
 
+def test_a_policy_with_another_budget_is_judged_at_its_own_number_of_places(world, tmp_path, capsys):
+    found = report(world, capsys, policy(tmp_path, "half", f"[matching]\nbudget = {BUDGET // 2}\n"))
+    places = {name: {one["policies"][name]["places"] for one in found["per_release"]} for name in found["policies"]}
+    assert places == {"configured": {76}, "half": {38}}  # 5 % of each is exploration
+    whole, half = found["policies"]["configured"]["quality"], found["policies"]["half"]["quality"]
+    assert half["precision"]["mean"] > whole["precision"]["mean"]
+    assert half["recall"]["mean"] < whole["recall"]["mean"]
+
+
 def test_policies_with_one_name_or_without_a_file_are_refused(world, tmp_path, capsys):
     (tmp_path / "other").mkdir()
     one, other = policy(tmp_path, "a", ""), policy(tmp_path / "other", "a", "")
