@@ -29,9 +29,9 @@ from streams.settings import KafkaSettings, Settings, TopicSettings
 NOBODY_KNOWS_YET = (CoordinatorNotAvailableError, NotCoordinatorError, CoordinatorLoadInProgressError)
 STAGE_INPUTS = {
     "songs": ("song-releases", "song-embeddings", "audience-samples", "audience-answers", "target-reactions"),
-    "featurize": ("audio-releases",),
     "listeners": ("plays", "listener-settings", "listener-erasures", "audience-queries", "target-candidates"),
 }
+FEATURIZER_INPUTS = {"featurize": ("audio-releases",)}
 
 
 @dataclass
@@ -192,7 +192,7 @@ class Live:
         consumer = KafkaConsumer(**kafka_python_arguments(self.kafka), enable_auto_commit=False)
         try:
             lag = 0
-            for side, names in STAGE_INPUTS.items():
+            for side, names in {**STAGE_INPUTS, **FEATURIZER_INPUTS}.items():
                 group = f"{self.topics.prefix}bcl-{side}"
                 done = committed(admin, group)
                 partitions = [
