@@ -17,6 +17,7 @@ EXAMPLE = "bcl htcl train my-songs --model small --stage 1"
 MODELS = Path(__file__).parents[2] / "config" / "htcl"
 
 _ABOUT = {
+    "world": "a simulated world as a folder of synthetic music with captions, lyrics and feedback, for trials",
     "train": "one stage of training: a folder of songs in, a model out",
     "embed": "a folder of sound files in, a parquet file of vectors out; a run that was cut goes on",
     "probe": "what a model's vectors know of songs that its training did not see",
@@ -31,6 +32,8 @@ with several GPUs: torchrun --nproc-per-node 8 -m streams.cli htcl train ..."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    from streams.commands.htcl_world import world_arguments
+
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     added = {
         name: actions.add_parser(
@@ -40,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     }
     for name, sub in added.items():
         sub.add_argument("--json", action="store_true", help="the result as one JSON object")
-        if name != "import":
+        if name not in ("import", "world"):
             sub.add_argument("--device", help="cpu or cuda, instead of the model's own")
             sub.add_argument("--threads", type=int, help="that read sounds and compute (default: the model's own)")
     for name in ("train", "import"):
@@ -50,6 +53,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         added[name].add_argument("--out", type=Path, default=Path("runs/htcl"), metavar="DIR", help="folder of models")
     for name in ("train", "probe"):
         added[name].add_argument("folder", type=Path, metavar="FOLDER", help="songs.parquet and what it names")
+
+    world_arguments(added["world"])
 
     train = added["train"]
     train.epilog = f"{_FOLDER}\n\nexample: {EXAMPLE}"
@@ -85,9 +90,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from streams.commands.htcl_world import write_world
     from streams.commands.model import told
 
     actions: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+        "world": write_world,
         "train": _train,
         "embed": _embed,
         "probe": _probe,
