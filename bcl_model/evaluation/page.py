@@ -16,6 +16,8 @@ neighbours. p-values are one-sided: <em>seeds</em> is a paired t over seeds with
 of splits; <em>flips</em> tries all signs of the seeds' differences and cannot go below 2 to the minus number of seeds;
 <em>units</em> flips signs at random by artist (by listener where listeners are asked), models as they are."""
 
+GAINS_OVER = ("bpr",)  # rivals whose gap is drawn by decile: what the contrastive part does, and for whom
+
 
 def page(found: Mapping[str, Any]) -> str:
     parts = [
@@ -26,6 +28,11 @@ def page(found: Mapping[str, Any]) -> str:
         f"{found['budget']} listeners for each song; set against the others: {escape(found['main'])}.</p>",
         f"<p>{ABOUT}</p>",
     ]
+    if worlds := found.get("worlds"):
+        for by, measures in worlds["by"].items():
+            for measure, of_rivals in measures.items():
+                title = f"{measure.replace('_', ' ')}, held out by {by}: {found['main']} above the others"
+                parts += [f"<h3>{escape(title)}</h3>", _image(_skew(worlds["values"], of_rivals), title)]
     for by, way in found["held_out_by"].items():
         parts.append(f"<h2>Held out by {escape(by)}</h2>")
         for measure in next(iter(way["methods"].values())):
@@ -35,6 +42,12 @@ def page(found: Mapping[str, Any]) -> str:
         for measure in next(iter(way["by_decile"].values())):
             title = f"{measure.replace('_', ' ')} by popularity decile"
             parts += [f"<h3>{escape(title)}</h3>", _image(_deciles(way, measure, found["main"]), title)]
+        for measure in next(iter(way["by_decile"].values())):
+            for rival in way["main_gain_by_decile"]:
+                if rival in GAINS_OVER:
+                    title = f"{measure.replace('_', ' ')} by popularity decile: {found['main']} − {rival}"
+                    image = _image(_gains(way["main_gain_by_decile"][rival][measure]), title)
+                    parts += [f"<h3>{escape(title)}</h3>", image]
     return "\n".join(parts) + "\n"
 
 
@@ -89,6 +102,39 @@ def _deciles(way: Mapping[str, Any], measure: str, main: str) -> bytes:
         axes.plot([n for n, _ in shown], [mean for _, mean in shown], marker=".", linewidth=width, label=name)
     axes.set_xlabel("decile, 10 = the most played neighbours")
     axes.legend(fontsize="x-small", ncols=2)
+    return _svg(figure)
+
+
+def _gains(of_deciles: Sequence[Mapping[str, float] | None]) -> bytes:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2, 2.8), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(0, color="tab:gray", linewidth=0.8)
+    for decile, one in enumerate(of_deciles, start=1):
+        if one:
+            axes.plot([decile, decile], [one["low"], one["high"]], color="tab:red")
+            axes.plot([decile], [one["mean"]], "o", color="tab:red")
+    axes.set_xticks(range(1, len(of_deciles) + 1))
+    axes.set_xlabel("decile, 10 = the most played neighbours")
+    return _svg(figure)
+
+
+def _skew(values: Sequence[float], of_rivals: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2, 3.0), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(0, color="tab:gray", linewidth=0.8)
+    step = (max(values) - min(values) or 1.0) / 60
+    for n, (rival, gaps) in enumerate(of_rivals.items()):
+        at = [value + (n - (len(of_rivals) - 1) / 2) * step for value in values]  # side by side
+        low, mean, high = ([gap[name] for gap in gaps] for name in ("low", "mean", "high"))
+        [line] = axes.plot(at, mean, marker="o", label=f"above {rival}")
+        axes.vlines(at, low, high, colors=line.get_color())
+    axes.set_xticks(list(values))
+    axes.set_xlabel("exponent of the plays' power law")
+    axes.legend(fontsize="x-small")
     return _svg(figure)
 
 

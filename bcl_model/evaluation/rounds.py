@@ -38,7 +38,12 @@ class Plan:
     seeds: int = 1
     share: float = 0.1
     budget: int = BUDGET
+    first_seed: int = 1
     within: bool = False  # judged on the validation songs of each split: how settings are chosen
+
+    @property
+    def every_seed(self) -> range:
+        return range(self.first_seed, self.first_seed + self.seeds)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def run(
 ) -> Outcome:
     """`progress` hears of each step and of the seconds that its answer took, when it is done or read back."""
     bench = Bench(source, plan, out)
-    steps = [Step(by, seed, one) for by, seed, one in product(plan.by, range(1, plan.seeds + 1), contenders)]
+    steps = [Step(by, seed, one) for by, seed, one in product(plan.by, plan.every_seed, contenders)]
     found: dict[tuple[str, int, str], Judged] = {}
     seconds: dict[str, list[float]] = {one.name: [] for one in contenders}
     for step, (answer, took) in _done(bench, steps, jobs):
@@ -77,7 +82,7 @@ def run(
     compared = {}
     for by in plan.by:
         rounds = []
-        for seed in range(1, plan.seeds + 1):
+        for seed in plan.every_seed:
             of_split = {one.name: found[by, seed, one.name] for one in contenders}
             rounds.append(Round(seed, Facts.of(bench.split(by, seed)), of_split))
         compared[by] = Compared(rounds)

@@ -1,18 +1,36 @@
-"""`bcl evaluate`: methods and models on the same held-out songs of a data folder, with a report."""
+"""`bcl evaluate`: methods and models on the same held-out songs of a data folder or of worlds, with a report."""
 
 import argparse
 import json
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bcl_model.evaluation.contenders import Contender
+    from bcl_model.evaluation.rounds import Outcome, Plan, Source
 
 EXAMPLE = "bcl evaluate --data my-catalogue --methods popularity content bpr demo --by album --seeds 5"
+
+OF_WORLDS = ("bpr", "rfm", "cfm", "bcl")
+EXPONENTS = (0.6, 1.22, 1.8)  # of the plays' power law: even, as the world usually is, and steep
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="items.parquet, interactions.parquet, fields.toml"
+        "--data", type=Path, metavar="DIR", help="a folder: items.parquet, interactions.parquet, fields.toml"
     )
+    parser.add_argument(
+        "--worlds",
+        type=float,
+        nargs="*",
+        metavar="EXPONENT",
+        help="in place of a folder: simulated worlds whose plays fall as rank^-EXPONENT, a new one for each seed",
+    )
+    parser.add_argument("--listeners", type=int, default=4_000, help="of a simulated world")
+    parser.add_argument("--songs", type=int, default=1_500, help="of a simulated world")
+    parser.add_argument("--plays", type=int, default=160_000, help="of a simulated world")
     parser.add_argument("--fields", type=Path, metavar="FILE", help="the description, if it is not in the data folder")
     parser.add_argument(
         "--methods", nargs="+", metavar="NAME|FILE", help="known methods, or settings of config/models or of a file"
@@ -37,40 +55,40 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from bcl_model.catalogue import read_catalogue
     from bcl_model.evaluation.contenders import contenders
     from bcl_model.evaluation.page import page
     from bcl_model.evaluation.report import report
-    from bcl_model.evaluation.rounds import Plan, run
+    from bcl_model.evaluation.rounds import Plan
+    from bcl_model.evaluation.worlds import gaps
     from bcl_model.rivals import TABLE
     from streams.commands.model import told
     from streams.commands.progress import bar
     from streams.commands.train import MODELS
     from streams.errors import BadSettings
 
-    usual = TABLE if args.table else ("random", "popularity", "content", "bpr", "demo")
-    ways = tuple(args.by or (("song", "album") if args.table else ("song",)))
+    if (args.data is None) == (args.worlds is None):
+        raise BadSettings("say --data DIR or --worlds, one of the two")
+    exponents = args.worlds if args.worlds is None else args.worlds or EXPONENTS
+    usual = TABLE if args.table else OF_WORLDS if exponents else ("random", "popularity", "content", "bpr", "demo")
+    ways = tuple(args.by or (("song", "album") if args.table and not exponents else ("song",)))
     seeds = args.seeds if args.seeds is not None else 5 if args.table else 1
-    for name, value in (("seeds", seeds), ("budget", args.budget), ("jobs", args.jobs)):
-        if value < 1:
-            raise BadSettings(f"--{name} is {value}, wanted at least 1")
+    for name in ("listeners", "songs", "plays", "budget", "jobs"):
+        if getattr(args, name) < 1:
+            raise BadSettings(f"--{name} is {getattr(args, name)}, wanted at least 1")
+    if seeds < 1:
+        raise BadSettings(f"--seeds is {seeds}, wanted at least 1")
     plan = Plan(ways, seeds, args.share, args.budget)
     with told():
         chosen = contenders(args.methods or usual, MODELS)
         main = args.main or chosen[-1].name
         if main not in {one.name for one in chosen}:
             raise BadSettings(f"--main {main} is none of the methods {', '.join(one.name for one in chosen)}")
-        source = partial(read_catalogue, args.data, args.fields)
-        with bar(len(chosen) * len(ways) * seeds, quiet=args.json) as said:
-            outcome = run(
-                source,
-                chosen,
-                plan,
-                args.out,
-                jobs=args.jobs,
-                progress=lambda step, _: said(f"{step.contender.name} by {step.by}, seed {step.seed}"),
-            )
-    found = report(outcome, chosen, plan, main, str(args.data))
+        steps = len(chosen) * len(ways) * seeds * len(exponents or [0])
+        with bar(steps, quiet=args.json) as said:
+            outcome = _outcome(args, exponents, chosen, plan, said)
+    found = report(outcome, chosen, plan, main, str(args.data) if args.data else _described(args))
+    if exponents:
+        found["worlds"] = gaps(outcome, plan, exponents, main)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "report.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", "utf-8")
     (args.out / "report.html").write_text(page(found), "utf-8")
@@ -80,6 +98,37 @@ def run(args: argparse.Namespace) -> int:
         _print(found)
         print(f"\n{args.out / 'report.html'}")
     return 0
+
+
+def _outcome(
+    args: argparse.Namespace,
+    exponents: Sequence[float] | None,
+    chosen: "Sequence[Contender]",
+    plan: "Plan",
+    said: Callable[[str], None],
+) -> "Outcome":
+    from bcl_model.catalogue import read_catalogue
+    from bcl_model.evaluation.rounds import Step, run
+    from bcl_model.evaluation.worlds import run_worlds
+    from streams.world.catalogue import simulated, skewed
+    from streams.world.world import WorldSettings
+
+    def progress(step: Step, seconds: float) -> None:
+        said(f"{step.contender.name} by {step.by}, seed {step.seed}")
+
+    if not exponents:
+        source = partial(read_catalogue, args.data, args.fields)
+        return run(source, chosen, plan, args.out, jobs=args.jobs, progress=progress)
+    world = WorldSettings(listeners=args.listeners, songs=args.songs, new_songs=1)
+
+    def source_of(exponent: float, seed: int) -> "Source":
+        return partial(simulated, skewed(world, exponent, seed), args.plays)
+
+    return run_worlds(source_of, exponents, chosen, plan, args.out, jobs=args.jobs, progress=progress)
+
+
+def _described(args: argparse.Namespace) -> str:
+    return f"simulated worlds of {args.songs} songs, {args.listeners} listeners, {args.plays} plays"
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -115,6 +115,23 @@ def test_models_and_rivals_are_compared_on_the_same_cold_songs(
     assert recall["tiny"]["low"] < recall["tiny"]["mean"] < recall["tiny"]["high"]
 
 
+def test_worlds_of_several_skews_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "evaluate --worlds 0.6 1.8 --listeners 200 --songs 150 --plays 4000 --methods random content --seeds 2"
+
+    assert main([*words.split(), "--out", str(tmp_path), "--json"]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert list(told["held_out_by"]) == ["song, power law 0.6", "song, power law 1.8"]
+    gaps = told["worlds"]["by"]["song"]["song_to_songs_recall_at_50"]["random"]
+    assert told["worlds"]["values"] == [0.6, 1.8] and all(gap["mean"] > 0 for gap in gaps)
+
+
+def test_a_folder_or_worlds_and_not_both(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["evaluate"], ["evaluate", "--data", str(data), "--worlds"]):
+        assert main(words) == 2
+        assert "say --data DIR or --worlds" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
