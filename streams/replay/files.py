@@ -1,6 +1,6 @@
 """A recorded log as JSON Lines: written whole or not at all, read back byte for byte, damaged lines counted and named.
 
-One file for each topic partition, `<folder>/<topic>/<partition>.jsonl`, a record on each line:
+One or several files for each topic partition, `<folder>/<topic>/<partition>[...].jsonl`, a record on each line:
 
     {"topic": "plays", "partition": 3, "offset": 17, "time_ms": 1700000000000, "key": "l1", "value": {...}}
 
@@ -11,7 +11,7 @@ a key that is not UTF-8 in `key_base64`. A line that cannot be read is left out:
 import base64
 import binascii
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -22,6 +22,7 @@ from streams.contracts.codec import Record
 from streams.contracts.topics import TOPICS, Topic, Wire
 from streams.errors import BadSettings
 from streams.replay.log import Log, Logged
+from streams.replay.parquet_log import files_below, records_of
 from streams.settings import ContractSettings
 
 NAMED = 10  # damaged lines
@@ -54,22 +55,29 @@ class Damage:
 def write_log(log: Log, folder: Path) -> int:
     """How many records. A file that is there already is replaced."""
     return sum(
-        _write(folder / topic.name / f"{partition}.jsonl", topic, partition, log.records(topic, partition))
+        write_lines(folder / topic.name / f"{partition}.jsonl", topic, partition, log.records(topic, partition))
         for topic in TOPICS.values()
         for partition in log.partitions(topic)
     )
 
 
-def read_log(folder: Path, contracts: ContractSettings) -> tuple[Log, Damage]:
-    """Every `*.jsonl` below the folder; of lines that name one record the first counts."""
-    files = sorted(folder.rglob("*.jsonl"))
-    if not files:
-        raise BadSettings(f"{folder} holds no log: there is no *.jsonl file below it")
+def read_log(folder: Path, contracts: ContractSettings, *, but_not: Sequence[Topic] = ()) -> tuple[Log, Damage]:
+    """Every `*.jsonl` and `*.parquet` below the folder; of lines that name one record the first counts."""
+    files, columnar = sorted(folder.rglob("*.jsonl")), files_below(folder)
+    if not files and not columnar:
+        raise BadSettings(f"{folder} holds no log: there is no *.jsonl or *.parquet file below it")
     damage = Damage()
     found: dict[str, dict[int, dict[int, Record]]] = {}
+    left_out = {topic.name for topic in but_not}
     for file in files:
         for topic, partition, record in _lines(file, damage):
-            found.setdefault(topic, {}).setdefault(partition, {}).setdefault(record.offset, record)
+            if topic not in left_out:
+                found.setdefault(topic, {}).setdefault(partition, {}).setdefault(record.offset, record)
+    for one in columnar:
+        if one.topic.name not in left_out:
+            kept = found.setdefault(one.topic.name, {}).setdefault(one.partition, {})
+            for record in records_of(one):
+                kept.setdefault(record.offset, record)
     offset = attrgetter("offset")
     topics = {
         topic: {partition: sorted(records.values(), key=offset) for partition, records in partitions.items()}
@@ -78,7 +86,8 @@ def read_log(folder: Path, contracts: ContractSettings) -> tuple[Log, Damage]:
     return Log(topics, contracts), damage
 
 
-def _write(file: Path, topic: Topic, partition: int, records: Iterable[Record]) -> int:
+def write_lines(file: Path, topic: Topic, partition: int, records: Iterable[Record]) -> int:
+    """How many; the file is there whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(f".{file.name}.{os.getpid()}.aside")
     written = 0

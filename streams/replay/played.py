@@ -78,12 +78,13 @@ class Played:
 
     def in_order(self) -> "Played":
         """By time, then partition, then offset."""
-        times, partitions, offsets = self.times_ms, self.partitions, self.offsets
-        same = times[1:] == times[:-1]
-        later = times[1:] > times[:-1]
-        later |= same & (partitions[1:] > partitions[:-1])
-        later |= same & (partitions[1:] == partitions[:-1]) & (offsets[1:] > offsets[:-1])
-        return self if later.all() else self[np.lexsort((offsets, partitions, times))]
+        times = self.times_ms
+        order = np.argsort(times, kind="stable")
+        same = times[order[1:]] == times[order[:-1]]
+        tied = np.flatnonzero(np.append(same, False) | np.append(False, same))  # whole runs of one time
+        rows = order[tied]
+        order[tied] = rows[np.lexsort((self.offsets[rows], self.partitions[rows], times[rows]))]
+        return self if (order[1:] > order[:-1]).all() else self[order]
 
 
 KINDS: dict[str, type[np.generic]] = {

@@ -7,6 +7,7 @@ is decided before the plays of its own millisecond, and nothing that comes later
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -24,7 +25,9 @@ from streams.contracts.topics import (
     TOPICS,
     Topic,
 )
+from streams.replay.files import Damage, read_log
 from streams.replay.log import Log
+from streams.replay.parquet_log import Group, files_below, groups_of, plays_of
 from streams.replay.played import Played, Tables
 from streams.settings import ContractSettings
 
@@ -85,16 +88,60 @@ class Timeline:
                 parts.append(columns)
                 dead_letters += refused
         plays = Played.joined(parts).in_order()
+        times = plays.times_ms[[0, -1]].tolist() if len(plays) else []
+        return cls._with(log, tables, [plays], times, len(plays), dead_letters)
+
+    @classmethod
+    def read(cls, folder: Path, contracts: ContractSettings) -> "tuple[Timeline, Damage]":
+        """Of a folder; plays in parquet are read as they are needed, all else is in memory."""
+        groups = [group for file in files_below(folder) if file.topic is PLAYS for group in groups_of(file)]
+        log, damage = read_log(folder, contracts, but_not=(PLAYS,) if groups else ())
+        if not groups:
+            return cls.of(log, contracts), damage
+        tables, dead_letters = Tables(), list[DeadLetter]()
+        times = [min(group.first_ms for group in groups), max(group.last_ms for group in groups)]
+        rows = sum(group.rows for group in groups)
+        plays = _merged(groups, tables, contracts, dead_letters)
+        return cls._with(log, tables, plays, times, rows, dead_letters), damage
+
+    @classmethod
+    def _with(
+        cls,
+        log: Log,
+        tables: Tables,
+        plays: Iterable[Played],
+        times: list[int],
+        rows: int,
+        dead_letters: Sequence[DeadLetter],
+    ) -> "Timeline":
         told = in_order(
             Told(topic, partition, record)
             for topic in MERGED
             for partition in log.partitions(topic)
             for record in log.records(topic, partition)
         )
-        times = [one.record.timestamp for one in (*told[:1], *told[-1:])]
-        times += plays.times_ms[[0, -1]].tolist() if len(plays) else []
+        times = times + [one.record.timestamp for one in (*told[:1], *told[-1:])]
         span_ms = (min(times, default=0), max(times, default=0))
-        return cls(tables, [plays], told, span_ms, len(plays), logged(log), dead_letters)
+        return cls(tables, plays, told, span_ms, rows, logged(log), dead_letters)
+
+
+def _merged(
+    groups: Iterable[Group], tables: Tables, contracts: ContractSettings, dead_letters: list[DeadLetter]
+) -> Iterator[Played]:
+    """Holds the groups that overlap in time, and no more: a play goes on when no group to come has an earlier one."""
+    by_time = sorted(groups, key=lambda group: (group.first_ms, group.file.path, group.number))
+    waiting: list[Played] = []
+    for n, group in enumerate(by_time):
+        plays, refused = plays_of(group, tables, contracts)
+        dead_letters += refused
+        waiting.append(plays)
+        next_ms = by_time[n + 1].first_ms if n + 1 < len(by_time) else None
+        if next_ms is not None and not any(len(part) and part.times_ms.min() < next_ms for part in waiting):
+            continue
+        together = Played.joined(waiting).in_order()
+        end = len(together) if next_ms is None else int(np.searchsorted(together.times_ms, next_ms))
+        yield together[:end]
+        waiting = [together[end:]]
 
 
 def in_order(told: Iterable[Told]) -> list[Told]:
