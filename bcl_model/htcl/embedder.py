@@ -10,9 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from bcl_model.htcl.artifact import read_htcl
+from bcl_model.htcl.corpus import Corpus, Ints
 from bcl_model.htcl.mel import LogMel, Samples, UnreadableSound, together
 from bcl_model.htcl.model import Htcl
 from bcl_model.htcl.sound import read_sound
+from bcl_model.htcl.words import rows_of
 
 Floats = npt.NDArray[np.float32]
 
@@ -52,6 +54,12 @@ class Embedder:
             return np.zeros((0, self.size), np.float32)
         with torch.inference_mode(), self._precision():
             return _unit_rows(self._model.text(self._model.text_encoder.tokens(texts).to(self._device)))
+
+    def words_of(self, corpus: Corpus, rows: Ints) -> Floats:
+        """(n, size) of these songs' texts; what the text encoder makes of them is kept beside the corpus."""
+        said = rows_of(corpus, self._model.text_encoder, self._device)
+        with torch.inference_mode(), self._precision():
+            return _unit_rows(self._model.text(said[torch.from_numpy(rows).to(self._device)]))
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16)

@@ -46,15 +46,14 @@ def vectors_of(
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Vectors:
     rows = spectra.heard(np.arange(len(corpus)))
-    audio, text = [], []
+    audio = []
     for first in range(0, len(rows), at_once):
         some = rows[first : first + at_once]
         heard = spectra.of(some)
         frames = [song[:length] for song, length in zip(heard.frames, heard.lengths.tolist(), strict=True)]
         audio.append(embedder.sounds(frames))
-        text.append(embedder.texts([corpus.texts[row] for row in some]))
         progress(first + len(some), len(rows))
-    return Vectors(rows, np.concatenate(audio), np.concatenate(text))
+    return Vectors(rows, np.concatenate(audio), embedder.words_of(corpus, rows))
 
 
 def probe(

@@ -63,7 +63,11 @@ class TextEncoder(nn.Module):
 
     @torch.no_grad()
     def rows(self, texts: Sequence[str], device: torch.device, at_once: int = 64) -> Tensor:
-        """(texts, width) of an encoder that does not learn: made once for a whole training."""
+        """(texts, width) as serving has them; texts of like length go together."""
         self.eval()
-        some = (texts[first : first + at_once] for first in range(0, len(texts), at_once))
-        return torch.cat([self(self.tokens(few).to(device)).float() for few in some])
+        order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
+        rows = torch.empty(len(texts), self.width)
+        for first in range(0, len(order), at_once):
+            some = order[first : first + at_once]
+            rows[some] = self(self.tokens([texts[n] for n in some]).to(device)).float().cpu()
+        return rows.to(device)

@@ -30,6 +30,7 @@ from bcl_model.htcl.processes import Processes, torch_threads
 from bcl_model.htcl.retrieval import recall_of_own
 from bcl_model.htcl.settings import LossSettings, StageSettings
 from bcl_model.htcl.spectra import Spectra
+from bcl_model.htcl.words import rows_of
 from bcl_model.settings import to_table
 
 
@@ -94,7 +95,7 @@ class Run:
         self.all = Training(model).to(processes.device)
         told = json.dumps([to_table(settings), stage, processes.count, corpus.audio, corpus.texts])
         self.of = checkpoints.fingerprint(model, told, self.rows.tobytes())
-        self.said = None if settings.text.is_trained else model.text_encoder.rows(corpus.texts, processes.device)
+        self.said = None if settings.text.is_trained else rows_of(corpus, model.text_encoder, processes.device)
         self.optimiser = _optimiser(self.all, self.plan)
         self.towers: nn.Module = model if processes.count == 1 else DistributedDataParallel(model)
         self.place = Place()

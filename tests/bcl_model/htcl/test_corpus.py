@@ -18,6 +18,7 @@ from bcl_model.htcl.retrieval import agreement, neighbours, recall_of_own
 from bcl_model.htcl.settings import FeedbackSettings, HtclSettings, RunSettings, read_htcl_settings
 from bcl_model.htcl.sound import read_sound
 from bcl_model.htcl.spectra import Spectra
+from bcl_model.htcl.words import rows_of
 from tests.builders.htcl import bert_folder, spectra_of, tiny_corpus, tiny_settings
 
 
@@ -159,3 +160,23 @@ def test_a_corpus_prepared_by_one_model_serves_another_seed(tmp_path):
     spectra_of(corpus, Htcl.fresh(settings))
     spectra_of(corpus, Htcl.fresh(replace(settings, run=replace(settings.run, seed=5))))
     assert len(list((tmp_path / "songs").glob(".spectra-*"))) == 1
+
+
+def test_what_an_encoder_makes_of_the_words_is_kept_until_encoder_or_words_change(tmp_path):
+    corpus = tiny_corpus(tmp_path / "songs", songs=6)
+    settings = tiny_settings(bert_folder(tmp_path / "bert"))
+    encoder = Htcl.fresh(settings).text_encoder
+    rows = rows_of(corpus, encoder, torch.device("cpu"))
+    alone = torch.cat([encoder(encoder.tokens([text])) for text in corpus.texts]).detach()
+    torch.testing.assert_close(rows, alone, rtol=1e-4, atol=1e-5)
+
+    def kept() -> int:
+        return len(list((tmp_path / "songs").glob(".words-*.npy")))
+
+    assert rows_of(corpus, encoder, torch.device("cpu")).equal(rows) and kept() == 1
+    with torch.no_grad():
+        encoder.bert.norm.bias += 1
+    assert not rows_of(corpus, encoder, torch.device("cpu")).allclose(rows) and kept() == 2
+    changed = replace(corpus, texts=("genre : bass", *corpus.texts[1:]))
+    rows_of(changed, encoder, torch.device("cpu"))
+    assert kept() == 3
