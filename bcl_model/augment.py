@@ -13,6 +13,7 @@ it; formulas, rates and the way they meet the groups are our reconstruction.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -29,12 +30,17 @@ class Layout:
     unit_of_column: Tensor  # (width,)
     field_of_column: Tensor  # (width,)
 
-    @property
+    @cached_property
     def starts(self) -> Tensor:
         """Columns at which a unit begins, (width,) of bool."""
         changes = torch.ones_like(self.unit_of_column, dtype=torch.bool)
         changes[1:] = self.unit_of_column[1:] != self.unit_of_column[:-1]
         return changes
+
+    @cached_property
+    def columns_of_unit(self) -> Tensor:
+        """How many columns each unit has, (units,)."""
+        return torch.bincount(self.unit_of_column)
 
 
 def two_views(
@@ -118,7 +124,6 @@ def unit_deviation(joined: Tensor, has: Tensor, layout: Layout) -> Tensor:
     songs = has.sum(dim=0).clamp(min=1)
     mean = (joined * has).sum(dim=0) / songs
     variance = ((joined - mean) ** 2 * has).sum(dim=0) / songs  # (width,)
-    units = int(layout.unit_of_column[-1]) + 1
-    total = torch.zeros(units, device=joined.device).index_add_(0, layout.unit_of_column, variance)
-    columns = torch.bincount(layout.unit_of_column, minlength=units)
+    columns = layout.columns_of_unit
+    total = torch.zeros(len(columns), device=joined.device).index_add_(0, layout.unit_of_column, variance)
     return (total / columns).sqrt()[layout.unit_of_column]

@@ -4,6 +4,8 @@ Songs are drawn evenly from the training catalogue, without replacement so that 
 loss follows the power law of plays, this one does not (our reconstruction, after Yao et al.).
 """
 
+from functools import cached_property
+
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +36,11 @@ class Contrast(nn.Module):
         places = torch.tensor([unit.place for unit in self.units])
         self.register_buffer("field_of_column", places.repeat_interleave(widths), False)
 
+    @cached_property
+    def layout(self) -> Layout:
+        """Where the units lie, on the device where the first step finds them."""
+        return Layout(self.get_buffer("unit_of_column"), self.get_buffer("field_of_column"))
+
     def loss(self, encoder: Encoder, resident: Batch, songs: Tensor, generator: torch.Generator) -> Tensor:
         """InfoNCE of these songs, all of them different."""
         settings = self.settings
@@ -42,8 +49,7 @@ class Contrast(nn.Module):
         groups = None
         if settings.grouping.kind is not Grouping.NONE:
             groups = two_groups(self.correlation.read(), len(songs), settings.grouping, generator)
-        layout = Layout(self.get_buffer("unit_of_column"), self.get_buffer("field_of_column"))
-        one, other = two_views(joined, present, groups, layout, self.default, settings.augment, generator)
+        one, other = two_views(joined, present, groups, self.layout, self.default, settings.augment, generator)
         h = encoder.represent(torch.cat([one[0], other[0]]), torch.cat([one[1], other[1]]))
         first, second = self.head(h).chunk(2)
         contrast = settings.contrast

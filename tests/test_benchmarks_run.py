@@ -67,3 +67,10 @@ def test_state_tells_the_bytes_of_a_listener_and_of_a_song(tmp_path):
     assert found["listeners"]["2000"]["disk_bytes_each"] >= 32 * 16  # a full ring
     assert found["listeners"]["2000"]["memory_bytes_each"] > 0
     assert found["songs"]["200"]["disk_bytes_each"] > 0
+
+
+def test_steps_tell_what_the_contrastive_part_costs(tmp_path):
+    found = run(tmp_path, "steps", "--quick", "--json", "--models", "demo")
+    assert found["fields"] >= 10 and found["pairs_per_step"] == {"bpr": 1024, "demo": 512}
+    assert found["pairs_per_second"].keys() == {"bpr", "demo"} and min(found["pairs_per_second"].values()) > 0
+    assert found["times_bpr"]["demo"] > 0

@@ -1,9 +1,10 @@
-"""Measure: python -m tests.benchmarks ingest | release | withdrawal | state | htcl [--quick] [--json]
+"""Measure: python -m tests.benchmarks ingest | release | withdrawal | state | steps | htcl [--quick] [--json]
 
 ingest      plays per second through one worker, durable, beside an idiomatic Faust agent and a bare consumer
 release     from a release to the first and last of its targets, while plays flow at half the rate that ingest measures
 withdrawal  from a withdrawal until the song is in no worker's index
 state       bytes per listener and per song, on disk and in memory
+steps       a training step of BCL beside one of BPR only, in CPU time, and pairs per second; needs no broker
 htcl        clips per second through the audio encoder, share of peak, beside a plain loop
 
 The worker and its rivals have one core each in turn, the broker and whoever measures have the others. `--prepared`
@@ -20,7 +21,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import ingest, profile, release, state, withdrawal
+from tests.benchmarks import ingest, profile, release, state, steps, withdrawal
 from tests.benchmarks.ingest import COUNTING, FAUST, ROOT, WORKER
 from tests.benchmarks.machine import Cores, cores, description, pin
 from tests.benchmarks.prepared import Prepared, Sizes, prepare
@@ -55,9 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "pinned": {"subject": sorted(used.subject), "others": sorted(used.others)},
             "quick": args.quick,
             "seed": args.seed,
-            **{"ingest": _ingest, "release": _release, "withdrawal": _withdrawal, "state": _state, "htcl": _htcl}[
-                args.scenario
-            ](args, used, folder),
+            **{
+                "ingest": _ingest,
+                "release": _release,
+                "withdrawal": _withdrawal,
+                "state": _state,
+                "steps": _steps,
+                "htcl": _htcl,
+            }[args.scenario](args, used, folder),
         }
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -119,6 +125,15 @@ def _htcl(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, Any]
     return htcl.measure(folder, quick=args.quick, threads=max(1, len(used.subject)), seed=args.seed)
 
 
+def _steps(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, Any]:
+    pin(0, used.subject)
+    songs, listeners, plays = args.songs or 5_000, args.listeners or 5_000, args.plays or 200_000
+    if args.quick:
+        songs, listeners, plays = args.songs or 800, args.listeners or 1_000, args.plays or 20_000
+    turns, of_turn = (3, 2) if args.quick else (15, 20)
+    return steps.measure(args.models, songs, listeners, plays, args.runs or turns, of_turn)
+
+
 def _prepared(args: argparse.Namespace, folder: Path) -> Prepared:
     sizes = replace(SIZES[args.scenario][args.quick], seed=args.seed)
     wanted = {name: getattr(args, name) for name in ("listeners", "songs", "history", "plays", "flow")}
@@ -172,7 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("scenario", choices=["ingest", "release", "withdrawal", "state", "htcl"])
+    parser.add_argument("scenario", choices=["ingest", "release", "withdrawal", "state", "steps", "htcl"])
     parser.add_argument("--quick", action="store_true", help="smaller sizes: a try, not a figure")
     parser.add_argument("--json", action="store_true", help="one line for machines")
     parser.add_argument("--profile", action="store_true", help="where the worker's CPU time goes; without rivals")
@@ -180,7 +195,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()), help="folder for everything else")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="of the worker")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--runs", type=int, help="of ingest; the median counts")
+    parser.add_argument("--runs", type=int, help="of ingest, turns of steps; the median counts")
+    parser.add_argument("--models", nargs="+", default=["bcl"], metavar="NAME", help="of steps, beside bpr")
     parser.add_argument("--releases", type=int)
     parser.add_argument("--every-s", type=float, default=3.0, help="between two releases")
     parser.add_argument("--budget", type=int, help="of each release")
