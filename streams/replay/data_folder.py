@@ -131,12 +131,13 @@ def _times_ms(folder: Path, description: Mapping[str, Any]) -> Times:
             f"[interactions] at is {name!r}, wanted a column of interactions.parquet: {', '.join(plays.column_names)}"
         )
     try:
-        seconds = plays.column(name).to_numpy().astype(np.float64)
+        seconds: npt.NDArray[np.float64] = plays.column(name).to_numpy().astype(np.float64)
     except (TypeError, ValueError) as error:
         raise BadData(f"column {name!r} of interactions.parquet is not seconds since 1970: {error}") from error
     if not len(seconds) or not np.isfinite(seconds).all() or seconds.min() <= 0:
         raise BadData(f"column {name!r} of interactions.parquet holds no time or one that is not after 1970")
-    return np.round(seconds * 1_000).astype(np.int64)
+    times: Times = np.round(seconds * 1_000).astype(np.int64)
+    return times
 
 
 def _column(folder: Path, description: Mapping[str, Any], what: str) -> Sequence[Any]:

@@ -17,8 +17,9 @@ def timeline(policies: Mapping[str, PolicyFound]) -> str:
     """Precision over windows of releases, policies with their intervals, and the rivals of the first."""
 
     def draw(axes: Axes) -> None:
-        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+        import matplotlib.dates
 
+        dates: Any = matplotlib.dates  # has no types
         windows = next(iter(policies.values())).windows
         days = [(one.from_ms + one.to_ms) / 2 / DAY_MS for one in windows]  # as matplotlib counts them, from 1970
         for name, policy in policies.items():
@@ -26,9 +27,9 @@ def timeline(policies: Mapping[str, PolicyFound]) -> str:
         for rival in windows[0].rivals:
             means = [_mean(one.rivals[rival]) for one in windows]
             axes.plot(days, means, "--", lw=1, label=rival)
-        locator = AutoDateLocator(maxticks=6)
+        locator = dates.AutoDateLocator(maxticks=6)
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
         axes.set(xlabel="middle of each window of releases, UTC", ylabel="precision", ylim=(0, None))
 
     return _drawn(draw)
