@@ -163,9 +163,9 @@ def told(compared: Mapping[Asked, Difference], samples: Samples, place: str, blo
     parts = []
     for sign, word in ((1, "ahead of it"), (-1, "behind it")):
         if names := [name for name, one in found.items() if _is(one, sign)]:
-            parts.append(f"{word} {'is' if len(names) == 1 else 'are'} {_listed(found, names)}")
+            parts.append(f"{word} {_are(names)} {_listed(found, names)}")
     if alone := [name for name, one in found.items() if one.is_shown_alone]:
-        parts.append(f"shown only if taken alone {_listed(found, alone)}")
+        parts.append(f"different from it only if taken alone {_are(alone)} {_listed(found, alone)}")
     if alike := [name for name, one in found.items() if not one.is_shown and not one.is_shown_alone]:
         parts.append(f"no difference is shown for {_listed(found, alike)}")
     start = f"In {name_of(measure)}, with {block.reference} at {samples.estimate(block.reference, measure)}"
@@ -174,6 +174,10 @@ def told(compared: Mapping[Asked, Difference], samples: Samples, place: str, blo
 
 def name_of(measure: str) -> str:
     return NAMED.get(measure, measure.replace("_", " "))
+
+
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _surely(difference: Difference) -> str:

@@ -127,7 +127,9 @@ def about(found: Found) -> str:
         )
     return (
         f"{what} The unit is a {source.unit} with models of its own: values are means over its releases, variants are "
-        f"compared {source.unit} by {source.unit}, intervals are 95 %."
+        f"compared {source.unit} by {source.unit}, intervals are 95 %. The comparisons of a question are corrected "
+        "together (Holm): shown is what chance would do in fewer than 5 % of sweeps, taken alone what its own interval "
+        "says."
     )
 
 
