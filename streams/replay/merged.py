@@ -31,8 +31,10 @@ from streams.replay.deciding import Deciding
 from streams.replay.lanes import Contestant, lanes_of
 from streams.replay.listener_side import HeardHere
 from streams.replay.log import Logged
-from streams.replay.parts import Crew, NewNames, OneProcess, Share
+from streams.replay.noted import Noted, unnoticed
+from streams.replay.parts import NewNames, Share
 from streams.replay.played import Played
+from streams.replay.processes import crew_of
 from streams.replay.song_side import Samples
 from streams.replay.timeline import Timeline, Told
 
@@ -63,7 +65,8 @@ class MergedReplay:
         *,
         said: Said = nobody,
         with_rivals: bool = True,
-        crew: Crew | None = None,
+        workers: int = 1,
+        noted: Noted = unnoticed,
     ) -> None:
         lanes = lanes_of(contestants)
         self.dead_letters: list[DeadLetter] = []  # releases, settings and erasures that could not be used
@@ -71,8 +74,8 @@ class MergedReplay:
         self._names = [contestant.name for contestant in contestants]
         self._settings = lanes[0][0].settings
         self._timeline, self._tables, self._court, self._said = timeline, timeline.tables, court, said
-        self._with_rivals = with_rivals
-        self._crew = crew or OneProcess([lane for lane, _ in lanes])
+        self._with_rivals, self._noted = with_rivals, noted
+        self._crew = crew_of([lane for lane, _ in lanes], workers)
         self._lanes = [
             Deciding(n, lane, encoder, partial(self._ask_crowds, n)) for n, (lane, encoder) in enumerate(lanes)
         ]
@@ -83,13 +86,19 @@ class MergedReplay:
         self._songs_of: dict[str, set[int]] = {}  # by artist
 
     def run(self) -> None:
-        handle = {SONG_RELEASES: self._release, LISTENER_SETTINGS: self._follow}
-        for item in self._timeline:
-            if isinstance(item, Played):
-                self._fold(item)
-            else:
-                for topic, some in groupby(item, key=lambda one: one.topic):
-                    handle.get(topic, self._erase)(list(some))
+        try:
+            for item in self._timeline:
+                if isinstance(item, Played):
+                    self._fold(item)
+                else:
+                    self._listen(item)
+        finally:
+            self._crew.close()
+
+    def _listen(self, told: list[Told]) -> None:
+        handle = {SONG_RELEASES: self._release, LISTENER_SETTINGS: self._follow, LISTENER_ERASURES: self._erase}
+        for topic, some in groupby(told, key=lambda one: one.topic):
+            handle[topic](list(some))
 
     # Plays
 
@@ -109,6 +118,7 @@ class MergedReplay:
             shares.append((Share(names, plays.listeners[rows], heard),))
         self._hand_on(self._crew.ask("fold", shares))
         self._played += len(plays)
+        self._noted(self._played, self._timeline.play_records, int(plays.times_ms[-1]) - self._timeline.span_ms[0])
         self._count(plays.songs[is_effective])
         self._court.plays(Heard(plays.listeners, plays.songs, plays.played_ms, is_effective, plays.answers_a_push))
 

@@ -116,12 +116,12 @@ class Part:
 
 
 class Crew(Protocol):
-    """All parts; each is asked the same with arguments of its own, or not at all where these are None."""
+    """All parts; each is asked the same, with arguments of its own."""
 
     @property
     def parts(self) -> int: ...
 
-    def ask(self, what: str, arguments: Sequence[tuple[Any, ...] | None]) -> list[Any]: ...
+    def ask(self, what: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]: ...
 
     def close(self) -> None: ...
 
@@ -134,9 +134,9 @@ class OneProcess:
     def __init__(self, lanes: Sequence[Lane]) -> None:
         self._part = Part(lanes, 0, 1)
 
-    def ask(self, what: str, arguments: Sequence[tuple[Any, ...] | None]) -> list[Any]:
+    def ask(self, what: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         [own] = arguments
-        return [None if own is None else getattr(self._part, what)(*own)]
+        return [getattr(self._part, what)(*own)]
 
     def close(self) -> None:
         pass

@@ -162,7 +162,8 @@ def _in_order(places: Numbers) -> Rows:
     first = int(places.min())
     at = np.full(int(places.max()) - first + 1, NO_ROW)
     at[places - first] = np.arange(len(places))
-    return at[at != NO_ROW]
+    order: Rows = at[at != NO_ROW]
+    return order
 
 
 def _longer(column: NDArray, length: int, filling: int) -> NDArray:  # type: ignore[type-arg]
