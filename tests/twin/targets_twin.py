@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from streams.contracts.ids import key_of, unit_draw
+from streams.contracts.ids import key_of, keys_of, seed_of, unit_draw, unit_draws
 from streams.contracts.listeners import ListenerSettings
 from streams.contracts.plays import Play
 from streams.contracts.queries import AudienceAnswer, AudienceQuery, Candidates, TargetCandidates
@@ -44,14 +44,19 @@ class Choice:
 def chosen(query: AudienceQuery, answers: Sequence[AudienceAnswer], settings: SelectionSettings) -> list[Choice]:
     """Targets best first, then exploration, then the hold-out: as candidates travel."""
     best = sorted(one for answer in answers for one in _choices(answer.best, answer.listener_partition))
-    slots = _slots(int(query.budget * settings.exploration_share), answers)
-    most = query.budget - sum(slots)
-    told = [_as(choice, "target", rank=n) for n, choice in enumerate(best[:most], 1)]
-    explored = []
-    for slot, answer in zip(slots, answers, strict=True):
-        drawn = _choices(answer.explored, answer.listener_partition)
-        drawn.sort(key=lambda one: unit_draw("explored", query.query_id, one.listener_id))
-        explored += [_as(one, "exploration", chance=slot / _pool(answer)) for one in drawn[:slot]]
+    drawn = [one for answer in answers for one in _choices(answer.explored, answer.listener_partition)]
+    known_up_to = min((_known_up_to(query, answer) for answer in answers), default=1.0)
+    slots = int(query.budget * settings.exploration_share)
+    while True:
+        most = query.budget - slots
+        left = [one for one in (*best[most:], *drawn) if _draw(query, one.listener_id) <= known_up_to]
+        if len(left) >= slots:
+            break
+        slots = len(left)
+    left.sort(key=lambda one: _draw(query, one.listener_id))
+    pool = sum(answer.eligible for answer in answers) - len(best[:most])
+    told = [_as(one, "target", rank=n) for n, one in enumerate(best[:most], 1)]
+    explored = [_as(one, "exploration", chance=slots / pool) for one in left[:slots]]
     last = told[-1].minus_score if most and len(told) == most else np.inf if most else -np.inf
     held_out = sorted(one for answer in answers for one in _choices(answer.held_out, answer.listener_partition))
     return [*told, *sorted(explored), *(_as(one, "hold-out") for one in held_out if one.minus_score <= last)]
@@ -69,22 +74,16 @@ def _as(one: Choice, arm: str, *, rank: int = 0, chance: float = 1.0) -> Choice:
     return Choice(one.minus_score, one.listener_id, one.partition, one.crowd, rank, arm, chance)
 
 
-def _pool(answer: AudienceAnswer) -> int:
-    return max(0, answer.eligible - len(answer.best))
+def _draw(query: AudienceQuery, listener_id: str) -> float:
+    return float(unit_draws(seed_of("explored", query.query_id), keys_of([listener_id]))[0])
 
 
-def _slots(wanted: int, answers: Sequence[AudienceAnswer]) -> list[int]:
-    """In proportion to the pools, largest remainders first; never more than were drawn."""
-    pools = [_pool(answer) for answer in answers]
-    if not sum(pools):
-        return [0] * len(pools)
-    shares = [divmod(wanted * pool, sum(pools)) for pool in pools]
-    left = wanted - sum(whole for whole, _ in shares)
-    first = sorted(range(len(pools)), key=lambda n: (-shares[n][1], n))[:left]
-    return [
-        min(whole + (n in first), len(answers[n].explored.listener_ids), pools[n])
-        for n, (whole, _) in enumerate(shares)
-    ]
+def _known_up_to(query: AudienceQuery, answer: AudienceAnswer) -> float:
+    """A partition tells the lowest draws outside its best; what lies above the last of them may be anybody's."""
+    told = answer.explored.listener_ids
+    if len(told) >= answer.eligible - len(answer.best):
+        return 1.0
+    return max((_draw(query, name) for name in told), default=-1.0)
 
 
 # -- admission
