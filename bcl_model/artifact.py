@@ -1,9 +1,9 @@
 """A trained model as one folder whose name follows from its content.
 
     bcl-3f9a…/                first 12 hex digits of the hash over weights, settings, fields and vocabulary
-      weights.safetensors     what the encoder learned
+      weights.safetensors     what the encoder learned, and where the audiences of words lie
       settings.json           how it was trained
-      fields.json             which fields it reads, with the knots of numbers
+      fields.json             which fields it reads, with the knots of numbers and the words whose audiences it knows
       vocabulary.json         the words of each token field, in the order of their rows
       metrics.json            how good it was; not part of the name
       manifest.json           format, name, and the SHA-256 of every other file
@@ -14,8 +14,8 @@ It is written aside and renamed, so a folder is whole or not there. Only NumPy i
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_weights
 from safetensors.numpy import save as save_weights
 
+from bcl_model.audiences import Audiences, Table
 from bcl_model.errors import ArtifactDamaged, UnknownArtifact
 from bcl_model.fields import Fields
 from bcl_model.settings import TrainSettings, section, to_table
 
 FORMAT = 1
+OF_AUDIENCES = "audiences."  # how their arrays begin, beside the weights
 MANIFEST = "manifest.json"
 NAMING = ("weights.safetensors", "settings.json", "fields.json", "vocabulary.json")
 Weights = Mapping[str, npt.NDArray[np.float32]]
@@ -43,15 +45,23 @@ class Artifact:
     settings: TrainSettings
     fields: Fields
     metrics: Mapping[str, Any]
+    audiences: Audiences = field(default_factory=Audiences)
 
     @property
     def dimension(self) -> int:
         return self.settings.encoder.layers[-1]
 
     @classmethod
-    def of(cls, weights: Weights, settings: TrainSettings, fields: Fields, metrics: Mapping[str, Any]) -> "Artifact":
+    def of(
+        cls,
+        weights: Weights,
+        settings: TrainSettings,
+        fields: Fields,
+        metrics: Mapping[str, Any],
+        audiences: Audiences | None = None,
+    ) -> "Artifact":
         """One not written yet, under the name that it will have."""
-        unnamed = cls("", weights, settings, fields, metrics)
+        unnamed = cls("", weights, settings, fields, metrics, audiences or Audiences())
         return replace(unnamed, name=_name(_sums(_files(unnamed))))
 
 
@@ -97,26 +107,41 @@ def read_artifact(folder: Path) -> Artifact:
         if sha256(files[file]).hexdigest() != sums.get(file):
             raise ArtifactDamaged(f"{folder / file} is not what was written (SHA-256); copy the artifact again")
     try:
+        weights, fields = load_weights(files["weights.safetensors"]), json.loads(files["fields.json"])
         return Artifact(
             name,
-            load_weights(files["weights.safetensors"]),
+            {key: weight for key, weight in weights.items() if not key.startswith(OF_AUDIENCES)},
             section(TrainSettings, json.loads(files["settings.json"]), "settings.json"),
-            Fields.from_json(json.loads(files["fields.json"]), json.loads(files["vocabulary.json"])),
+            Fields.from_json(fields, json.loads(files["vocabulary.json"])),
             json.loads(files["metrics.json"]),
+            _audiences(fields.get("audiences", {}), weights),
         )
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ArtifactDamaged(f"{folder} cannot be understood by this program: {error}") from error
 
 
 def _files(artifact: Artifact) -> dict[str, bytes]:
-    weights = {name: np.ascontiguousarray(artifact.weights[name]) for name in sorted(artifact.weights)}
+    tables = artifact.audiences.tables
+    weights = dict(artifact.weights)
+    for name, table in tables.items():
+        parts = {"places": table.places, "songs": table.songs, "listeners": table.listeners}
+        weights |= {f"{OF_AUDIENCES}{part}.{name}": rows for part, rows in parts.items()}
+    words = {"audiences": {name: list(table.words) for name, table in tables.items()}} if tables else {}
     return {
-        "weights.safetensors": save_weights(weights),
+        "weights.safetensors": save_weights({name: np.ascontiguousarray(weights[name]) for name in sorted(weights)}),
         "settings.json": _json(to_table(artifact.settings)),
-        "fields.json": _json(artifact.fields.to_json()),
+        "fields.json": _json(artifact.fields.to_json() | words),
         "vocabulary.json": _json({name: list(words) for name, words in artifact.fields.words.items()}),
         "metrics.json": _json(artifact.metrics),
     }
+
+
+def _audiences(words: Mapping[str, Sequence[str]], weights: Weights) -> Audiences:
+    tables = {}
+    for name, of_name in words.items():
+        parts = (weights[f"{OF_AUDIENCES}{part}.{name}"] for part in ("places", "songs", "listeners"))
+        tables[name] = Table(tuple(of_name), *parts)
+    return Audiences(tables)
 
 
 def _sums(files: Mapping[str, bytes]) -> dict[str, str]:

@@ -21,6 +21,7 @@ class SongEncoder:
         self.artifact = artifact.name
         self.fields: Fields = artifact.fields
         self.dimension = artifact.dimension
+        self._audiences = artifact.audiences  # of the words that a release says
         self._tables = {
             one.name: artifact.weights[f"tables.{one.name}"].astype(np.float64)
             for one in self.fields.fields
@@ -42,7 +43,7 @@ class SongEncoder:
 
     def represent(self, contents: Sequence[Content]) -> Doubles:
         """h as it was trained, of any length."""
-        encoded = self.fields.encode(contents)
+        encoded = self.fields.encode(self._audiences.completed(contents))
         rows = np.concatenate([*self._parts(encoded), encoded.present.astype(np.float64)], axis=1)
         for n, layer in enumerate(self._layers):
             if n:

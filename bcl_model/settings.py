@@ -79,6 +79,19 @@ class ContentSettings:
 
 
 @dataclass(frozen=True)
+class AudienceSettings:
+    """Fields made of plays: where the audiences of the songs lie that share a word (see audiences.py)."""
+
+    fields: tuple[str, ...] = ()  # of words, as artist and album; none: content alone. Our reconstruction
+    width: int = 64  # of each vector
+    seed: int = 1  # of the basis of tastes
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise BadModelSettings(f"audience.width is {self.width!r}, wanted 1 or more")
+
+
+@dataclass(frozen=True)
 class EncoderSettings:
     layers: tuple[int, ...] = (256, 128, 64)
     head: tuple[int, ...] = (64,)  # empty: no head, the contrastive loss sees h
@@ -143,6 +156,21 @@ class AugmentSettings:
 
 
 @dataclass(frozen=True)
+class ReachSettings:
+    """How listeners are scored for a song that nobody has heard, in evaluation; all ours, the paper's way is CAT."""
+
+    fitted: bool = False  # by evidence weighed on the validation songs (reach.py, ranker.py); else through near songs
+    similarity: bool = True  # the model's similarities are evidence; off: the ablation that shows what they add
+    fields: tuple[str, ...] = ()  # of words that a listener's own songs are counted by
+    neighbours: int = 200  # nearest warm songs
+    temperatures: tuple[float, ...] = (0.03, 0.1)  # of the softmax over them, one piece of evidence each
+    hidden: int = 16
+    negatives: int = 20  # listeners who did not hear it, for each who did
+    steps: int = 600
+    learning_rate: float = 1e-2
+
+
+@dataclass(frozen=True)
 class RunSettings:
     steps: int = 600
     pairs_per_step: int = 1024
@@ -163,6 +191,7 @@ class RunSettings:
 @dataclass(frozen=True)
 class TrainSettings:
     content: ContentSettings = field(default_factory=ContentSettings)
+    audience: AudienceSettings = field(default_factory=AudienceSettings)
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     pairs: PairSettings = field(default_factory=PairSettings)
     ranking: RankingSettings = field(default_factory=RankingSettings)
@@ -170,6 +199,7 @@ class TrainSettings:
     correlation: CorrelationSettings = field(default_factory=CorrelationSettings)
     grouping: GroupingSettings = field(default_factory=GroupingSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    reach: ReachSettings = field(default_factory=ReachSettings)
     run: RunSettings = field(default_factory=RunSettings)
 
 

@@ -22,10 +22,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from bcl_model.artifact import Artifact, Weights, write_artifact
+from bcl_model.audiences import fields_with_audiences
 from bcl_model.contrast import Contrast
 from bcl_model.encoder import Batch, Encoder, rows_of, tensors_of
 from bcl_model.errors import BadData, ModelError
 from bcl_model.fields import NONE, UNKNOWN, Content, Fields, inferred
+from bcl_model.kin import with_audiences
 from bcl_model.losses import bpr
 from bcl_model.pairs import Impressions, Interactions, Pairs, item_cf, posterior_check
 from bcl_model.settings import RankingSettings, RunSettings, Similarity, TrainSettings, to_table
@@ -93,6 +95,9 @@ def train(
         )
         usual = settings.content
         fields = fields or inferred(contents, leave_out=usual.leave_out, min_songs=usual.min_songs)
+        is_training = np.isin(np.arange(len(contents)), task.training)
+        contents, audiences = with_audiences(contents, interactions.of_songs(is_training), settings.audience)
+        fields = fields_with_audiences(fields, settings.audience)
         fields = fields.learned([contents[song] for song in task.training])
         run = Run(fields, settings, tensors_of(fields.encode(contents), settings.run.device), task)
         prepared_s = time.perf_counter() - started
@@ -109,7 +114,7 @@ def train(
         "seconds_to_prepare": round(prepared_s, 2),
         "seconds": round(time.perf_counter() - started, 2),
     }
-    return Artifact.of(run.best, settings, fields, metrics)
+    return Artifact.of(run.best, settings, fields, metrics, audiences)
 
 
 def split(

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bcl_model.evaluation.answers import Answers, Method
-from bcl_model.evaluation.trial import Trial
+from bcl_model.evaluation.answers import Answers, Method, Scores
+from bcl_model.evaluation.trial import Ints, Trial, heard
 from bcl_model.inference import SongEncoder
 from bcl_model.settings import Similarity, TrainSettings
 
@@ -27,13 +27,46 @@ def trained(settings: TrainSettings) -> Method:
         validation = np.zeros(len(trial.contents), dtype=bool)
         validation[trial.validation] = True
         own = replace(settings, run=replace(settings.run, seed=trial.seed))
-        encoder = SongEncoder(
-            train(trial.contents, trial.known, own, trial.fields, held_out=held_out, validation=validation)
-        )
+        artifact = train(trial.contents, trial.known, own, trial.fields, held_out=held_out, validation=validation)
+        encoder = SongEncoder(artifact)
         if settings.ranking.similarity is Similarity.DOT:
-            vectors = encoder.represent(trial.contents)
+            vectors: Scores = encoder.represent(trial.contents)
         else:
-            vectors = encoder.embed(trial.contents).astype(np.float64)
-        return Answers(vectors[trial.cold] @ vectors[trial.warm].T)
+            vectors = encoder.embed(trial.contents)
+        similarities = vectors[trial.cold] @ vectors[trial.warm].T
+        if not settings.reach.fitted:
+            return Answers(similarities, artifact=artifact)
+        return replace(_reaching(trial, vectors, similarities, own), artifact=artifact)
 
     return answers
+
+
+def _reaching(trial: Trial, vectors: Scores, similarities: Scores, settings: TrainSettings) -> Answers:
+    """Evidence is weighed on the validation songs as if they were cold, with the plays of the other warm songs."""
+    from bcl_model.ranker import fitted
+    from bcl_model.reach import evidence
+
+    reach, songs = settings.reach, trial.validation
+    others = np.setdiff1d(trial.warm, songs)
+    before = heard(trial.known.of_songs(_mask(trial, others)), others, trial.listeners)
+    near = vectors[songs] @ vectors[others].T if reach.similarity else None
+    ranker = fitted(
+        evidence(trial.contents, before, others, songs, near, reach),
+        heard(trial.known.of_songs(_mask(trial, songs)), songs, trial.listeners),
+        reach,
+        settings.run.seed,
+    )
+    now = evidence(
+        trial.contents, trial.heard, trial.warm, trial.cold, similarities if reach.similarity else None, reach
+    )
+
+    def fits(listeners: Ints) -> Scores:
+        return ranker.scores(now, listeners)
+
+    return Answers(similarities, fits)
+
+
+def _mask(trial: Trial, songs: Ints) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    mask = np.zeros(len(trial.contents), dtype=bool)
+    mask[songs] = True
+    return mask

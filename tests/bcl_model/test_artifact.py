@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bcl_model.artifact import Artifact, read_artifact, write_artifact
+from bcl_model.audiences import Audiences, Table
 from bcl_model.errors import ArtifactDamaged, ModelError, UnknownArtifact
 from bcl_model.registry import history, listed, promote, resolve, roll_back
 from bcl_model.settings import EncoderSettings, TrainSettings
@@ -29,6 +30,23 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert artifact.fields == FIELDS.learned([content()])
     assert artifact.metrics == {"recall": 0.25}
     assert artifact.dimension == 2
+
+
+def test_where_the_audiences_of_words_lie_is_kept(tmp_path: Path) -> None:
+    table = Table(("a", "b"), np.eye(2, 3, dtype=np.float32), np.ones(2, np.float32), np.full(2, 7, np.float32))
+    without = read_artifact(written(tmp_path))
+    artifact = Artifact.of(
+        without.weights, without.settings, without.fields, without.metrics, Audiences({"artist": table})
+    )
+
+    kept = read_artifact(write_artifact(tmp_path, artifact))
+
+    assert kept.name != without.name and without.audiences.tables == {}
+    assert kept.weights.keys() == without.weights.keys()
+    again = kept.audiences.tables["artist"]
+    assert again.words == table.words
+    for part in ("places", "songs", "listeners"):
+        np.testing.assert_array_equal(getattr(again, part), getattr(table, part))
 
 
 def test_the_name_follows_from_what_was_learned_and_not_from_how_good_it_was(tmp_path: Path) -> None:

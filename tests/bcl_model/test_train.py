@@ -11,8 +11,9 @@ from bcl_model.encoder import Encoder, tensors_of
 from bcl_model.errors import BadData
 from bcl_model.fields import Content, inferred
 from bcl_model.inference import SongEncoder
+from bcl_model.kin import with_audiences
 from bcl_model.pairs import Interactions
-from bcl_model.settings import RankingSettings, Similarity
+from bcl_model.settings import AudienceSettings, RankingSettings, Similarity
 from bcl_model.train import Progress, ranking_loss, split, train, train_artifact
 from tests.builders.songs import quick, random_content, world
 
@@ -70,6 +71,24 @@ def test_plays_of_held_out_songs_change_nothing_that_is_trained() -> None:
     )
     np.testing.assert_array_equal(whole.pairs.songs, fewer.pairs.songs)
     np.testing.assert_array_equal(whole.pairs.scores, fewer.pairs.scores)
+
+
+def test_audience_fields_are_learned_without_the_held_out_songs_and_served_from_the_artifact() -> None:
+    settings = replace(quick(steps=20, validation_share=0.2), audience=AudienceSettings(("genre", "label"), width=5))
+    held_out = np.setdiff1d(np.arange(len(CONTENTS)), split(PLAYS, len(CONTENTS), settings).training)
+    keep = ~np.isin(PLAYS.songs, held_out)
+
+    artifact = train(CONTENTS, PLAYS, settings)
+
+    _, expected = with_audiences(CONTENTS, Interactions(PLAYS.listeners[keep], PLAYS.songs[keep]), settings.audience)
+    assert artifact.audiences.tables.keys() == {"genre"}  # no song has a label
+    np.testing.assert_array_equal(artifact.audiences.tables["genre"].places, expected.tables["genre"].places)
+    assert {"genre_audience", "genre_warm_songs", "genre_listeners"} <= {one.name for one in artifact.fields.fields}
+
+    release, encoder = CONTENTS[held_out[0]], SongEncoder(artifact)
+    silent = Content({name: said for name, said in release.attributes.items() if name != "genre"}, release.vectors)
+    np.testing.assert_array_equal(encoder.embed([release]), encoder.embed(expected.completed([release])))
+    assert np.isfinite(encoder.embed([silent])).all() and (encoder.embed([silent]) != encoder.embed([release])).any()
 
 
 def test_eight_songs_are_overfitted() -> None:

@@ -1,0 +1,105 @@
+"""What speaks for a listener and a song that nobody has heard: near songs, own words, and where both lie in taste.
+
+    near      log of the share of the song's nearest warm songs that the listener heard: softmax of similarity / t
+    own       log(1 + songs that the listener heard of the song's artist, of its album)
+    lie       cosine of where the listener lies and where the audiences of the song's kin lie (see kin.py)
+    of song   how many kin it has, how many listeners they and its near songs have
+    of listener   how many songs were heard
+
+Evidence follows from the plays of the warm songs that are handed over; a song that it is for is none of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from bcl_model.audiences import Floats
+from bcl_model.fields import Content
+from bcl_model.kin import basis_of, places_of, says_of
+from bcl_model.settings import ReachSettings
+
+Ints = npt.NDArray[np.int64]
+
+LEAST = 1e-3  # of a share, before its logarithm
+WIDTH, SEED = 64, 1  # of the basis of tastes
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """For some songs; features of a pair, of a song and of a listener lie side by side in this order."""
+
+    heard: sparse.csr_array  # (listeners, warm)
+    near: tuple[sparse.csr_array, ...]  # (warm, songs): shares of near songs, one for each temperature
+    counts: tuple[sparse.csr_array, ...]  # (listeners, words): songs heard that say a word
+    words: tuple[sparse.csr_array, ...]  # (words, songs)
+    lies: Floats  # (listeners, width)
+    kin: tuple[Floats, ...]  # (width, songs)
+    of_songs: Floats  # (songs, features)
+    of_listeners: Floats  # (listeners, features)
+
+    def of_pairs(self, listeners: Ints) -> Floats:
+        """(listeners, songs, features)."""
+        heard = self.heard[listeners]
+        features = [np.log((heard @ shares).toarray() + LEAST) for shares in self.near]
+        for counts, words in zip(self.counts, self.words, strict=True):
+            features.append(np.log1p((counts[listeners] @ words).toarray()))
+        features += [self.lies[listeners] @ places for places in self.kin]
+        return np.stack(features, axis=-1, dtype=np.float32)
+
+
+def evidence(
+    contents: Sequence[Content],
+    heard: sparse.csr_array,
+    warm: Ints,
+    songs: Ints,
+    similarities: npt.NDArray[np.floating] | None,
+    settings: ReachSettings,
+) -> Evidence:
+    """heard: (listeners, warm); similarities: (songs, warm), None where no model has a say."""
+    listeners_of = np.bincount(heard.indices, minlength=len(warm)).astype(np.float32)
+    songs_of = np.diff(heard.indptr).astype(np.float32)
+    basis = basis_of(heard, WIDTH, SEED)
+    lies, places = places_of(heard, basis)
+    near = () if similarities is None else tuple(_near(similarities, t, settings) for t in settings.temperatures)
+    counts, words, kin, of_songs = [], [], [], []
+    for name in settings.fields:
+        words_said, says = says_of(contents, name)
+        if not words_said:
+            continue
+        of_warm, of_all = says[warm], says[songs]
+        counts.append((heard @ of_warm).tocsr())
+        words.append(of_all.T.tocsr())
+        kin.append(_unit(of_all @ (of_warm.T @ places)).T)
+        how_many, how_heard = of_all @ of_warm.sum(axis=0), of_all @ (of_warm.T @ listeners_of)
+        of_songs += [np.log1p(how_many), np.log1p(how_heard / np.maximum(how_many, 1)), how_many > 0]
+    of_songs += [np.log1p(shares.T @ listeners_of) for shares in near]
+    return Evidence(
+        heard,
+        near,
+        tuple(counts),
+        tuple(words),
+        _unit(lies),
+        tuple(kin),
+        np.stack(of_songs, axis=-1, dtype=np.float32) if of_songs else np.zeros((len(songs), 0), np.float32),
+        np.log1p(songs_of)[:, None],
+    )
+
+
+def _near(similarities: npt.NDArray[np.floating], temperature: float, settings: ReachSettings) -> sparse.csr_array:
+    """(warm, songs): the nearest of each song share 1 by softmax."""
+    count = min(settings.neighbours, similarities.shape[1])
+    nearest = np.argpartition(-similarities, count - 1, axis=1)[:, :count]
+    how_near = np.take_along_axis(similarities, nearest, axis=1)
+    weights = np.exp((how_near - how_near.max(axis=1, keepdims=True)) / temperature)
+    shares = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    songs = np.repeat(np.arange(len(nearest)), count)
+    return sparse.csr_array((shares.ravel(), (nearest.ravel(), songs)), shape=similarities.shape[::-1])
+
+
+def _unit(rows: Floats) -> Floats:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: Floats = (rows / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+    return unit

@@ -1,0 +1,104 @@
+"""What speaks for a listener and a song: equal to slow loops, and weighed so that what tells is heard."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from torch.nn import functional
+
+from bcl_model.errors import BadData
+from bcl_model.fields import Content
+from bcl_model.kin import basis_of, heard_of
+from bcl_model.pairs import Interactions
+from bcl_model.ranker import Ranker, fitted
+from bcl_model.reach import LEAST, SEED, WIDTH, Evidence, evidence
+from bcl_model.settings import ReachSettings
+
+SETTINGS = ReachSettings(
+    fields=("artist",), neighbours=5, temperatures=(0.1, 0.5), hidden=4, steps=100, learning_rate=1e-2
+)
+SONGS, WARM, LISTENERS = 40, 32, 90
+RNG = np.random.default_rng(6)
+CONTENTS = [Content({"artist": f"a{n % 9}"}) for n in range(SONGS - 1)] + [Content()]
+PLAYS = Interactions(RNG.integers(LISTENERS, size=700), RNG.integers(WARM, size=700))
+HEARD = heard_of(PLAYS, WARM)
+SIMILARITIES = RNG.uniform(-1, 1, size=(SONGS - WARM, WARM))
+
+
+def found(similarities: np.ndarray | None = SIMILARITIES, settings: ReachSettings = SETTINGS) -> Evidence:
+    return evidence(CONTENTS, HEARD, np.arange(WARM), np.arange(WARM, SONGS), similarities, settings)
+
+
+def artist(song: int) -> object:
+    return CONTENTS[song].attributes.get("artist")
+
+
+@pytest.mark.parametrize("song", [0, 3, SONGS - WARM - 1])
+def test_evidence_of_a_pair_equals_the_loop(song: int) -> None:
+    pairs = found().of_pairs(np.arange(LISTENERS))[:, song]
+    basis = basis_of(HEARD, WIDTH, SEED)
+    songs_of = [np.unique(PLAYS.songs[PLAYS.listeners == u]) for u in range(LISTENERS)]
+    lies = [basis[heard].mean(axis=0) for heard in songs_of]
+    kin = [m for m in range(WARM) if artist(WARM + song) is not None and artist(m) == artist(WARM + song)]
+    place = sum(np.mean([lies[u] for u in range(LISTENERS) if m in songs_of[u]], axis=0) for m in kin)
+    nearest = np.argsort(-SIMILARITIES[song])[:5]
+
+    for u in range(LISTENERS):
+        expected = []
+        for temperature in SETTINGS.temperatures:
+            weights = np.exp(SIMILARITIES[song, nearest] / temperature)
+            expected.append(np.log(weights[np.isin(nearest, songs_of[u])].sum() / weights.sum() + LEAST))
+        expected.append(np.log1p(np.isin(songs_of[u], kin).sum()))
+        cosine = 0.0 if not kin else lies[u] @ place / np.linalg.norm(lies[u]) / np.linalg.norm(place)
+        np.testing.assert_allclose(pairs[u], [*expected, cosine], rtol=1e-3, atol=1e-4)
+
+
+def test_without_similarities_no_evidence_comes_of_the_model() -> None:
+    with_model, without = found(), found(None)
+
+    np.testing.assert_array_equal(with_model.of_pairs(np.arange(9))[..., 2:], without.of_pairs(np.arange(9)))
+    np.testing.assert_array_equal(with_model.of_songs[:, :-2], without.of_songs)
+
+
+def test_fields_that_nobody_says_add_nothing() -> None:
+    more = found(settings=replace(SETTINGS, fields=("artist", "label")))
+
+    np.testing.assert_array_equal(more.of_pairs(np.arange(9)), found().of_pairs(np.arange(9)))
+
+
+def test_scores_equal_the_layer_over_all_features_at_once() -> None:
+    rng = np.random.default_rng(3)
+    of = found()
+    widths = (of.of_pairs(np.arange(1)).shape[-1], of.of_songs.shape[1], of.of_listeners.shape[1])
+    pair, song, listener = (rng.normal(size=(width, 4)).astype(np.float32) for width in widths)
+    bias, out = rng.normal(size=(2, 4)).astype(np.float32)
+
+    scores = Ranker(pair, song, listener, bias, out).scores(of, np.arange(LISTENERS))
+
+    weight, chosen = torch.from_numpy(np.concatenate([pair, song, listener])), [70, 2]
+    for u in chosen:
+        for c in range(SONGS - WARM):
+            features = np.concatenate([of.of_pairs(np.array([u]))[0, c], of.of_songs[c], of.of_listeners[u]])
+            hidden = functional.relu(torch.from_numpy(features) @ weight + torch.from_numpy(bias))
+            assert scores[u, c] == pytest.approx(float(hidden @ torch.from_numpy(out)), rel=1e-4, abs=1e-4)
+
+
+def test_what_tells_is_weighed_and_a_seed_repeats_it() -> None:
+    """Those who heard a song of the artist hear the new one: fitted on some songs, it is found on the others."""
+    of = found(None)
+    follows = of.of_pairs(np.arange(LISTENERS))[..., 0] > 0  # (listeners, songs)
+    half = np.arange(4)
+    part = evidence(CONTENTS, HEARD, np.arange(WARM), WARM + half, None, SETTINGS)
+
+    ranker, again = (fitted(part, sparse.csr_array(follows[:, half] * 1.0), SETTINGS, seed=1) for _ in range(2))
+
+    scores = ranker.scores(of, np.arange(LISTENERS))[:, 4:-1]
+    assert scores[follows[:, 4:-1]].mean() > scores[~follows[:, 4:-1]].mean() + 1
+    np.testing.assert_array_equal(ranker.pair, again.pair)
+
+
+def test_songs_that_nobody_heard_weigh_nothing() -> None:
+    with pytest.raises(BadData, match="hold out more songs"):
+        fitted(found(), sparse.csr_array((LISTENERS, SONGS - WARM)), SETTINGS, seed=1)
