@@ -20,6 +20,8 @@ from streams.state.store import Store
 Numbers: TypeAlias = NDArray[np.int64]
 Counts: TypeAlias = Callable[[int, Store], Numbers]  # plays that a partition has read, by listener
 
+FREE = -1  # a slot without a listener
+
 
 @dataclass
 class _Release:
@@ -82,7 +84,8 @@ class Bystanders:
         if known is not audience or given_up != audience.given_up:
             numbers = np.zeros(0, np.int64)
         if len(numbers) < audience.slots:
-            more = self._listeners.numbers(audience.listener_ids[len(numbers) :])
-            numbers = np.concatenate([numbers, more.astype(np.int64)])
+            more = audience.listener_ids[len(numbers) :]
+            own = [self._listeners.number(name) if name else FREE for name in more]
+            numbers = np.concatenate([numbers, np.array(own, np.int64)])
             self._numbers[partition] = audience, audience.given_up, numbers
         return numbers
