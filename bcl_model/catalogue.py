@@ -15,6 +15,8 @@ as here; for folders that we know it is built in.
     [fields.album_songs]
     kind = "number"
     count = "album_id"        # a number that is counted: songs in the catalogue with the same value in this column
+
+MovieLens-100K is read as it is published (see movielens.py).
 """
 
 import tomllib
@@ -29,6 +31,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from bcl_model import movielens
 from bcl_model.errors import BadData
 from bcl_model.fields import Content, Fields, Kind, described
 from bcl_model.pairs import Interactions
@@ -57,6 +60,11 @@ class Catalogue:
 
 
 def read_catalogue(folder: Path, fields_file: Path | None = None) -> Catalogue:
+    if not (folder / "items.parquet").is_file() and (place := movielens.place_of(folder)):
+        if fields_file is not None:
+            raise BadData(f"{place} is MovieLens-100K, whose fields are known: leave {fields_file} out")
+        ids, described_films, ratings, watchers, of_films = movielens.read(place)
+        return Catalogue(tuple(ids), tuple(described_films), ratings, tuple(watchers), of_films)
     items, interactions = (_read(folder / f"{name}.parquet") for name in ("items", "interactions"))
     description = _description(folder, fields_file, items)
     song = _key(description, "items", "song")
