@@ -69,6 +69,14 @@ def test_state_tells_the_bytes_of_a_listener_and_of_a_song(tmp_path):
     assert found["songs"]["200"]["disk_bytes_each"] > 0
 
 
+def test_replay_tells_its_rate_and_its_memory_with_releases_and_without(tmp_path):
+    sizes = ["--listeners", "2000", "--songs", "400", "--plays", "150000", "--releases", "5"]
+    found = run(tmp_path, "replay", "--alone", "--json", *sizes)["replays"]["150000"]
+    assert (found["alone"]["releases"], found["with 5 releases"]["releases"]) == (0, 5)
+    for one in (found["alone"], found["with 5 releases"]):
+        assert one["plays_per_cpu_second"] > 0 and one["peak_mib"] > 0
+
+
 def test_steps_tell_what_the_contrastive_part_costs(tmp_path):
     found = run(tmp_path, "steps", "--quick", "--json", "--models", "demo")
     assert found["fields"] >= 10 and found["pairs_per_step"] == {"bpr": 1024, "demo": 512}

@@ -1,9 +1,10 @@
-"""Measure: python -m tests.benchmarks ingest | release | withdrawal | state | steps | htcl [--quick] [--json]
+"""Measure: python -m tests.benchmarks ingest | release | withdrawal | state | replay | steps | htcl [--quick] [--json]
 
 ingest      plays per second through one worker, durable, beside an idiomatic Faust agent and a bare consumer
 release     from a release to the first and last of its targets, while plays flow at half the rate that ingest measures
 withdrawal  from a withdrawal until the song is in no worker's index
 state       bytes per listener and per song, on disk and in memory
+replay      plays per second and core of a replay from a columnar log, beside what a live worker takes up
 steps       a training step of BCL beside one of BPR only, in CPU time, and pairs per second; needs no broker
 htcl        clips per second through the audio encoder, share of peak, beside a plain loop
 
@@ -21,7 +22,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import ingest, profile, release, state, steps, withdrawal
+from tests.benchmarks import ingest, profile, release, replay, state, steps, withdrawal
 from tests.benchmarks.ingest import COUNTING, FAUST, ROOT, WORKER
 from tests.benchmarks.machine import Cores, cores, description, pin
 from tests.benchmarks.prepared import Prepared, Sizes, prepare
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "release": _release,
                 "withdrawal": _withdrawal,
                 "state": _state,
+                "replay": _replay,
                 "steps": _steps,
                 "htcl": _htcl,
             }[args.scenario](args, used, folder),
@@ -118,6 +120,23 @@ def _state(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, Any
     return state.measure(ROOT, folder, listeners, args.songs or songs)
 
 
+def _replay(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, Any]:
+    listeners, songs = args.listeners or 100_000, args.songs or 20_000
+    plays = [args.plays] if args.plays else [200_000, 400_000] if args.quick else [1_000_000, 10_000_000]
+    releases = args.releases or (20 if args.quick else 1_000)
+    pin(0, used.subject)
+    found = replay.measure(
+        ROOT, folder, plays=plays, releases=releases, listeners=listeners, songs=songs, seed=args.seed, workers=1
+    )
+    pin(0, used.others)
+    if args.alone:
+        return found
+    args.scenario, args.plays = "ingest", None
+    live = ingest.measure(_prepared(args, folder), used, runs=1, rival_s=0, rivals=False)["cpu_us_per_play"][WORKER]
+    times = live / found["replays"][str(plays[-1])]["alone"]["cpu_us_per_play"]
+    return {**found, "live_plays_per_cpu_second": round(1e6 / live), "times_live": round(times, 2)}
+
+
 def _htcl(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, Any]:
     from tests.benchmarks import htcl  # imports torch, which the other scenarios do without
 
@@ -161,6 +180,9 @@ def _lines(result: dict[str, Any]) -> Iterable[str]:
 
         yield from htcl.lines(result)
         return
+    if "replays" in result:
+        yield from replay.lines(result)
+        return
     if "plays_per_second" in result:
         yield f"{'':24}{'plays/s':>10}{'undisturbed':>13}{'CPU us/play':>13}   runs"
         for name in (WORKER, FAUST, COUNTING):
@@ -187,10 +209,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("scenario", choices=["ingest", "release", "withdrawal", "state", "steps", "htcl"])
+    parser.add_argument("scenario", choices=["ingest", "release", "withdrawal", "state", "replay", "steps", "htcl"])
     parser.add_argument("--quick", action="store_true", help="smaller sizes: a try, not a figure")
     parser.add_argument("--json", action="store_true", help="one line for machines")
     parser.add_argument("--profile", action="store_true", help="where the worker's CPU time goes; without rivals")
+    parser.add_argument("--alone", action="store_true", help="a replay without the live worker beside it")
     parser.add_argument("--prepared", type=Path, help="folder in which what is prepared stays for the next call")
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()), help="folder for everything else")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="of the worker")
