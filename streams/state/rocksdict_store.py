@@ -79,10 +79,11 @@ class RocksdictStore:
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         pending = self._pending
-        committed: list[bytes | None] = self._saying(lambda: self._db.get(list(keys)))
+        found: Any = self._saying(lambda: self._db.get(list(keys)))
+        committed: list[bytes | None] = found
         if pending.keys().isdisjoint(keys):
             return committed
-        return [pending.get(key, found) for key, found in zip(keys, committed, strict=True)]
+        return [pending.get(key, value) for key, value in zip(keys, committed, strict=True)]
 
     def put(self, key: bytes, value: bytes) -> None:
         self._pending[key] = value

@@ -140,7 +140,8 @@ def _message(
     candidates: TargetCandidates, n: int, target_id: str, arm: Arm, verdict: Verdict, partition: int
 ) -> Message:
     """By position, in the order in which targets and suppressions are declared: names cost half as much again."""
-    listener_id, (reason, not_before_ms, *offsets) = candidates.listener_ids[n], verdict
+    listener_id = candidates.listener_ids[n]
+    reason, not_before_ms, plays_offset, settings_offset, erasures_offset = verdict
     told = (
         target_id,
         candidates.song_id,
@@ -158,7 +159,9 @@ def _message(
         not_before_ms,
         candidates.expires_ms,
         candidates.coverage,
-        *offsets,
+        plays_offset,
+        settings_offset,
+        erasures_offset,
     )
     if reason is None:
         return Message(PUSH_TARGETS, listener_id, Target(*told), candidates.decided_ms, partition)
