@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from bcl_model.encoder import Batch
 from bcl_model.errors import BadModelSettings
@@ -198,12 +197,3 @@ def _sums_below(y: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> 
         sums[:, order[right]] += inside[:, right]
         size *= 2
     return sums
-
-
-def normalised_entropy(correlation: Tensor) -> float:
-    """How even a seed's correlations with the other units are: 1 means that grouping by them is grouping at random."""
-    k = len(correlation)
-    off = correlation.clone().fill_diagonal_(0)
-    shares = functional.normalize(off + 1e-12, p=1, dim=1)
-    entropy = -(shares * shares.clamp(min=1e-12).log()).sum(dim=1).mean()
-    return float(entropy / torch.log(torch.tensor(float(k - 1))))
