@@ -44,6 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HOURS",
         help="plays so long after a release are its truth; outcomes.window_h if not given",
     )
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that share the listeners")
     parser.add_argument("--seed", type=int, default=0, help="of the intervals and tests")
     parser.add_argument("--json", action="store_true")
     settings_options(parser)
@@ -98,8 +99,10 @@ def _followed(args: argparse.Namespace, settings: "Settings", log: "Log", judge:
 
 def _decided_anew(args: argparse.Namespace, settings: "Settings", log: "Log", judge: "Judge", damage: "Damage") -> int:
     import os
+    import time
 
     from bcl_model.inference import SongEncoder
+    from streams.commands.log_progress import pace, shown
     from streams.commands.model import told
     from streams.commands.options import said_settings
     from streams.replay.contestants import contestants
@@ -110,13 +113,18 @@ def _decided_anew(args: argparse.Namespace, settings: "Settings", log: "Log", ju
     with told():
         policies = contestants(args.policy, args.config, os.environ | said_settings(args), SongEncoder.load)
     timeline = Timeline.of(log, settings.contracts)
-    MergedReplay(policies, timeline, judge).run()
+    begun = time.monotonic()
+    with shown(quiet=args.json) as noted:
+        MergedReplay(policies, timeline, judge, workers=args.workers, noted=noted).run()
+    first_ms, last_ms = timeline.span_ms
+    speed = pace(timeline.play_records, last_ms - first_ms, time.monotonic() - begun)
     about = _about(args, damage) | {"artifacts": {one.name: one.encoder.artifact for one in policies}}
-    found = judge.verdict(timeline.span_ms[1], len(timeline.tables.listeners), about)
+    found = judge.verdict(last_ms, len(timeline.tables.listeners), about)
     if args.json:
-        print(json.dumps(_told_of(damage) | {"report": plain(found)}))
+        print(json.dumps(_told_of(damage) | {"speed": speed, "report": plain(found)}))
     else:
-        print(f"{damage.lines:>10}  damaged lines\n\n{text(found)}")
+        print(f"{timeline.play_records:>10,}  plays, {speed}")
+        print(f"{damage.lines:>10,}  damaged lines\n\n{text(found)}")
     _write(found, args)
     return 0
 

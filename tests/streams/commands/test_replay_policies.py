@@ -90,6 +90,16 @@ def test_a_policy_with_another_budget_is_judged_at_its_own_number_of_places(worl
     assert half["recall"]["mean"] < whole["recall"]["mean"]
 
 
+def test_two_processes_write_the_same_report_as_one(world, tmp_path, capsys):
+    for workers in ("1", "2"):
+        assert main(words(world, "--workers", workers, "--out", str(tmp_path / workers))) == 0
+        assert "times as fast as recorded" in capsys.readouterr().out
+    for name in ("report.json", "report.html"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    assert main(words(world, "--workers", "0")) == 2
+    assert "give 1 or more" in capsys.readouterr().err
+
+
 def test_policies_with_one_name_or_without_a_file_are_refused(world, tmp_path, capsys):
     (tmp_path / "other").mkdir()
     one, other = policy(tmp_path, "a", ""), policy(tmp_path / "other", "a", "")
