@@ -6,7 +6,7 @@ fields   songs of held-out artists as releases, matched by BCL: with the vectors
          statistics, without sound; precision of the listeners chosen at a budget, recall of the true neighbours
 
 The corpus is written where it is missing. Everything is synthetic: songs, captions, listeners and what they like.
-A seed that is done stays in DIR/figures and is not run again; fields goes on from the seeds of claim.
+What is done stays in DIR/figures and is not run again, a run that was cut goes on; fields needs the seeds of claim.
 """
 
 import argparse
@@ -84,10 +84,11 @@ def claim_of(folder: Path, settings: HtclSettings, seed: int) -> dict[str, Any]:
     row: dict[str, Any] = {"seed": seed, "synthetic": True}
     for stage in Stage:
         started = time.perf_counter()
-        told = train(corpus, spectra, model, stage, _alone(), progress=_say)
+        checkpoint = _kept(folder, f"stage{stage}", seed, "safetensors")
+        told = train(corpus, spectra, model, stage, _alone(), checkpoint=checkpoint, progress=_say)
         seconds = time.perf_counter() - started
         vectors = vectors_of(corpus, spectra, Embedder("judged", model))
-        row[f"stage{stage}"] = {**judged(corpus, vectors, model), "train": told, "seconds": round(seconds)}
+        row[f"stage{stage}"] = {**judged(corpus, vectors, model), "train": told, "seconds_of_this_run": round(seconds)}
         np.savez(_kept(folder, f"vectors-{stage}", seed, "npz"), audio=vectors.audio, text=vectors.text)
     file.write_text(json.dumps(row, indent=1))
     return row

@@ -15,7 +15,6 @@ import torch
 from safetensors.torch import load_file
 
 from bcl_model.htcl.artifact import read_htcl
-from bcl_model.htcl.model import Htcl
 from bcl_model.htcl.settings import HtclSettings
 from bcl_model.settings import to_table
 from streams.cli import main
@@ -116,19 +115,16 @@ def test_the_named_configurations_can_be_read_and_the_published_one_has_the_publ
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", [1, 2])
-def test_two_processes_train_the_model_that_one_trains(folder, tmp_path, capsys, stage):
-    """By torchrun, with gathered negatives: each has half of every batch."""
+def test_two_processes_train_the_model_that_one_trains(folder, tmp_path, capsys):
+    """By torchrun, with gathered negatives: each has half of every batch. Stage 2: its losses hold that of stage 1."""
     settings = without_dropout(tiny_settings(folder / "bert"))
-    start: list[str] = []
-    if stage == 2:
-        write_settings(tmp_path / "start.toml", settings)
-        words = ("--model", tmp_path / "start.toml", "--stage", 1, "--epochs", 1, "--out", tmp_path)
-        start = ["--from", said(capsys, "train", folder / "songs", *words)["folder"]]
+    write_settings(tmp_path / "start.toml", settings)
+    words = ("--model", tmp_path / "start.toml", "--stage", 1, "--epochs", 1, "--out", tmp_path)
+    start = said(capsys, "train", folder / "songs", *words)["folder"]
     for name, per_batch in (("one", 8), ("two", 4)):
         plan = replace(settings.stage1, per_batch=per_batch, epochs=1)
         write_settings(tmp_path / f"{name}.toml", replace(settings, stage1=plan, stage2=plan))
-    words = ["htcl", "train", str(folder / "songs"), "--stage", str(stage), *start, "--json"]
+    words = ["htcl", "train", str(folder / "songs"), "--stage", "2", "--from", start, "--json"]
     one = said(capsys, *words[1:-1], "--model", tmp_path / "one.toml", "--out", tmp_path / "one")
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "streams.cli")
     launched = subprocess.run(
@@ -147,8 +143,6 @@ def test_two_processes_train_the_model_that_one_trains(folder, tmp_path, capsys,
         if name.endswith("in_proj_bias"):  # a key's bias has no gradient but rounding, of which Adam makes steps
             continue
         torch.testing.assert_close(second[name], weight, rtol=1e-2, atol=1e-3, msg=name)
-    begin = read_htcl(Path(start[1])).model if start else Htcl.fresh(settings)
-    moved = [name for name, weight in begin.state_dict().items() if not torch.allclose(first[name], weight, atol=5e-3)]
-    assert any(name.startswith("audio_encoder") for name in moved) and any(
-        name.startswith("text_head") for name in moved
-    )
+    begin = read_htcl(Path(start)).model.state_dict()
+    for name in ("audio_encoder.projection.weight", "text_head.0.weight"):
+        assert not torch.allclose(first[name], begin[name], atol=5e-3)
