@@ -47,47 +47,57 @@ def policy(folder: Path, name: str, toml: str) -> str:
     return str(folder / f"{name}.toml")
 
 
-def report(world: tuple[Path, Path], capsys: pytest.CaptureFixture[str], *policies: str) -> dict:
-    assert main(words(world, "--json", *(word for one in policies for word in ("--policy", one)))) == 0
-    return json.loads(capsys.readouterr().out)["report"]
+SAME = "[matching]\nneighbours = 20\n"
+FREE = "[admission]\ncooldown_h = 0.0\nrolling_cap = 60\nday_cap = 60\nquiet_from_minute = 0\nquiet_to_minute = 0\n"
+POLICIES = {"a": SAME, "b": SAME, "half": f"[matching]\nneighbours = 20\nbudget = {BUDGET // 2}\n", "free": SAME + FREE}
 
 
-def test_equal_policies_are_told_to_be_equal_and_random_crowds_to_be_worse(world, tmp_path, capsys):
-    same = "[matching]\nneighbours = 20\n"
-    found = report(world, capsys, policy(tmp_path, "a", same), policy(tmp_path, "b", same), "random-crowds")
+@pytest.fixture(scope="module")
+def found(world: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """All of them in one pass over the log, and random crowds beside them."""
+    folder = tmp_path_factory.mktemp("policies")
+    files = [*(policy(folder, name, toml) for name, toml in POLICIES.items()), "random-crowds"]
+    named = [word for file in files for word in ("--policy", file)]
+    assert main(words(world, "--out", str(folder / "out"), *named)) == 0
+    return json.loads((folder / "out" / "report.json").read_bytes())
+
+
+def test_equal_policies_are_told_to_be_equal_and_random_crowds_to_be_worse(found):
     assert (found["releases"], found["open"]) == (RELEASES, 0)
     pairs = {(one["first"], one["second"]): one for one in found["compared"]}
     equal, worse = pairs["a", "b"], pairs["a", "random-crowds"]
     assert (equal["p"], equal["better"], equal["same_choices"]) == (1, None, 1)
     assert equal["precision"] == {"mean": 0, "low": 0, "high": 0}
     assert worse["p_of_several"] < 0.01 and worse["mcnemar"]["p"] < 0.01 and worse["better"] == "a"
+    assert found["policies"]["a"] == found["policies"]["b"]
 
 
-def test_a_single_policy_is_compared_with_the_settings_in_force(world, tmp_path, capsys):
-    found = report(world, capsys, policy(tmp_path, "song", '[scoring]\nrule = "song"\n'))
-    [pair] = found["compared"]
-    assert (pair["first"], pair["second"]) == ("configured", "song")
-    assert 0 < pair["same_choices"] < 1
-    for one in found["policies"].values():
-        assert one["rivals"]["random"]["lift"]["low"] > 1 and one["rivals"]["random"]["p"] < 0.01
+def test_a_policy_that_knows_something_is_lifted_over_chance(found):
+    for name in POLICIES:
+        beside = found["policies"][name]["rivals"]["random"]
+        assert beside["lift"]["low"] > 1 and beside["p"] < 0.01
 
 
-def test_a_policy_without_caps_tells_all_whom_it_chooses(world, tmp_path, capsys):
-    limits = "cooldown_h = 0.0\nrolling_cap = 60\nday_cap = 60\nquiet_from_minute = 0\nquiet_to_minute = 0\n"
-    found = report(world, capsys, policy(tmp_path, "free", f"[admission]\n{limits}"))
-    free, capped = found["policies"]["free"], found["policies"]["configured"]
+def test_a_policy_without_caps_tells_all_whom_it_chooses(found):
+    free, capped = found["policies"]["free"], found["policies"]["a"]
     assert free["caps"]["hit"] == 0 < capped["caps"]["hit"]
     assert free["quality"] == capped["quality"]
     assert free["effective_plays"] > capped["effective_plays"]
 
 
-def test_a_policy_with_another_budget_is_judged_at_its_own_number_of_places(world, tmp_path, capsys):
-    found = report(world, capsys, policy(tmp_path, "half", f"[matching]\nbudget = {BUDGET // 2}\n"))
-    places = {name: {one["policies"][name]["places"] for one in found["per_release"]} for name in found["policies"]}
-    assert places == {"configured": {76}, "half": {38}}  # 5 % of each is exploration
-    whole, half = found["policies"]["configured"]["quality"], found["policies"]["half"]["quality"]
+def test_a_policy_with_another_budget_is_judged_at_its_own_number_of_places(found):
+    places = {name: {one["policies"][name]["places"] for one in found["per_release"]} for name in ("a", "half")}
+    assert places == {"a": {76}, "half": {38}}  # 5 % of each is exploration
+    whole, half = found["policies"]["a"]["quality"], found["policies"]["half"]["quality"]
     assert half["precision"]["mean"] > whole["precision"]["mean"]
     assert half["recall"]["mean"] < whole["recall"]["mean"]
+
+
+def test_a_single_policy_is_compared_with_the_settings_in_force(world, tmp_path, capsys):
+    assert main(words(world, "--json", "--policy", policy(tmp_path, "song", '[scoring]\nrule = "song"\n'))) == 0
+    [pair] = json.loads(capsys.readouterr().out)["report"]["compared"]
+    assert (pair["first"], pair["second"]) == ("configured", "song")
+    assert 0 < pair["same_choices"] < 1
 
 
 def test_two_processes_write_the_same_report_as_one(world, tmp_path, capsys):
