@@ -94,14 +94,20 @@ def _means(way: Mapping[str, Any], measure: str, main: str) -> bytes:
 def _deciles(way: Mapping[str, Any], measure: str, main: str) -> bytes:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.2, 3.4), layout="constrained")
+    figure = Figure(figsize=(4.2, 4.2), layout="constrained")
     axes = figure.subplots()
-    for name, of in way["by_decile"].items():
+    for row, (name, of) in enumerate(way["by_decile"].items()):
         shown: Sequence[Any] = [(n + 1, one["mean"]) for n, one in enumerate(of[measure]) if one]
-        width = 2.5 if name == main else 1.0
-        axes.plot([n for n, _ in shown], [mean for _, mean in shown], marker=".", linewidth=width, label=name)
+        style: dict[str, Any] = {
+            "color": f"C{row % 10}",
+            "linestyle": ("-", "--", ":")[row // 10 % 3],
+            "linewidth": 1.0,
+        }
+        if name == main:
+            style = {"color": "black", "linewidth": 2.5}
+        axes.plot([n for n, _ in shown], [mean for _, mean in shown], marker=".", label=name, **style)
     axes.set_xlabel("decile, 10 = the most played neighbours")
-    axes.legend(fontsize="x-small", ncols=2)
+    figure.legend(fontsize="x-small", ncols=3, loc="outside lower center")
     return _svg(figure)
 
 
@@ -132,7 +138,7 @@ def _skew(values: Sequence[float], of_rivals: Mapping[str, Sequence[Mapping[str,
         low, mean, high = ([gap[name] for gap in gaps] for name in ("low", "mean", "high"))
         [line] = axes.plot(at, mean, marker="o", label=f"above {rival}")
         axes.vlines(at, low, high, colors=line.get_color())
-    axes.set_xticks(list(values))
+    axes.set_xticks(list(values), [f"{value:g}" for value in values])
     axes.set_xlabel("exponent of the plays' power law")
     axes.legend(fontsize="x-small")
     return _svg(figure)

@@ -34,7 +34,7 @@ class ClcRecSettings:
     temperature: float = 0.1
     negatives: int = 256
     decay: float = 1e-4
-    steps: int = 2000
+    steps: int = 1000
     pairs_per_step: int = 1024
     learning_rate: float = 1e-2
     unknown_share: float = 0.02  # of the words replaced by the unknown word, as for our models
