@@ -48,6 +48,7 @@ from streams.world.recordings import write_corpus
 from streams.world.world import World, WorldSettings
 
 SONGS, SECONDS, WORLD_SEED = 4_000, 6.0, 7
+_WRITTEN = ".written"  # a corpus that is whole
 PLAYS, RELEASES, BUDGET = 200_000, 100, 200  # of 20,000 listeners: one in a hundred is reached
 TAGS = ("genre", "mood", "language", "era")
 
@@ -60,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--model", type=Path, default=MODELS / "small.toml", metavar="FILE")
     args = parser.parse_args(arguments)
-    write_corpus(world_of(args.songs), args.folder, seconds=SECONDS)
+    if not (args.folder / _WRITTEN).exists():
+        write_corpus(world_of(args.songs), args.folder, seconds=SECONDS)
+        (args.folder / _WRITTEN).touch()
     settings = read_htcl_settings(args.model)
     of, table = {"claim": (claim_of, claim_table), "fields": (fields_of, fields_table)}[args.figure]
     print(table([of(args.folder, settings, int(seed)) for seed in args.seeds.split(",")]))
