@@ -56,13 +56,23 @@ def basis_of(heard: sparse.csr_array, width: int, seed: int) -> Floats:
     across = weighted.T.tocsr()
     wanted = min(width + SPARE, *heard.shape)
     start = np.random.default_rng([seed, 0xA0D1]).standard_normal((heard.shape[0], wanted), dtype=np.float32)
-    range_of = np.linalg.qr(across @ start)[0]
+    found = _orthonormal(across @ start)
     for _ in range(ROUNDS):
-        range_of = np.linalg.qr(across @ np.linalg.qr(weighted @ range_of)[0])[0]
-    turn, _, _ = np.linalg.svd((weighted @ range_of).T, full_matrices=False)
+        found = _orthonormal(across @ (weighted @ found))
+    across_listeners = weighted @ found
+    _, turn = np.linalg.eigh(across_listeners.T @ across_listeners)  # ascending
+    best = (found @ turn[:, ::-1].astype(np.float32))[:, :width]
     places = np.zeros((heard.shape[1], width), np.float32)
-    places[:, :wanted] = (range_of @ turn)[:, :width]
+    places[:, : best.shape[1]] = best
     return places * scale[:, None]
+
+
+def _orthonormal(columns: Floats) -> Floats:
+    """Of the same span, without what is only rounding; by the products of columns, as there are few of them."""
+    lengths, turn = np.linalg.eigh(columns.T @ columns)
+    keep = lengths > lengths[-1] * 1e-6
+    turned: Floats = (columns @ (turn[:, keep] / np.sqrt(lengths[keep]))).astype(np.float32)
+    return turned
 
 
 def places_of(heard: sparse.csr_array, basis: Floats) -> tuple[Floats, Floats]:
