@@ -9,7 +9,7 @@ import numpy as np
 from streams.replay.judge import Estimate
 from streams.sweep import rules as of
 from streams.sweep.clusterings import CLUSTERINGS
-from streams.sweep.findings import BY_NEIGHBOURS, PRECISION, REACH, RECALL, name_of
+from streams.sweep.findings import measures_of, name_of
 from streams.sweep.samples import Asked, Difference, Samples, interval
 from streams.sweep.studies import SKEW, Found
 from streams.sweep.variants import BCL, BPR, CFM, RFM, TEMPERATURES, WEIGHTS, contrast_name
@@ -18,13 +18,12 @@ Axes: TypeAlias = Any
 Compared: TypeAlias = Mapping[Asked, Difference]
 
 WIDTH, ROW, PANEL = 5.2, 0.22, 2.6  # inches
-TARGETING, MODELS = (PRECISION, REACH), (RECALL, BY_NEIGHBOURS)
 
 
 def figures_of(study: str, found: Found, compared: Compared) -> dict[str, str]:
     """Title -> picture."""
     places = found.studies[study]
-    measures = TARGETING if study in of.TARGETING_STUDIES else MODELS
+    measures = measures_of(study, next(iter(places.values())))
     if study == SKEW:
         return {f"BCL minus another, {name_of(measure)}": of_skew(found, measure) for measure in measures}
     drawn = {}
@@ -73,7 +72,7 @@ def of_differences(compared: Compared, place: str, measure: str) -> str:
         axes.invert_yaxis()
         axes.axvline(0, color="black", lw=0.8)
         axes.locator_params(axis="x", nbins=5)
-        axes.set_xlabel(f"{name_of(measure)}, minus {ordered[0].reference}")
+        axes.figure.supxlabel(f"{name_of(measure)}, minus {ordered[0].reference}", fontsize="medium")
 
     return _drawn(draw, height=0.7 + ROW * len(ordered))
 

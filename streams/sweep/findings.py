@@ -22,7 +22,7 @@ NAMED = {
     REACH: "reach of every true crowd",
     RECALL: "recall@50 of the true neighbours",
     BY_NEIGHBOURS: "precision of targets by neighbours",
-    RARE: "recall@50 among the tenth of true neighbours with the fewest listeners",
+    RARE: "recall@50 of the rarest tenth of true neighbours",
 }
 TREND = "slope over the Gini of the plays"
 COMPARED = (2, 3, 5, 10)  # numbers of crowds that are set against one; the figure has all
@@ -92,8 +92,7 @@ def _at(place: str) -> str:
 
 
 def measures_of(study: str, samples: Samples) -> list[str]:
-    wanted = [PRECISION, REACH] if study in of.TARGETING_STUDIES else [RECALL, BY_NEIGHBOURS]
-    wanted += [RARE] * (study == SKEW)
+    wanted = [PRECISION, REACH] if study in of.TARGETING_STUDIES else [RECALL, BY_NEIGHBOURS, RARE]
     return [measure for measure in wanted if measure in samples.measures]
 
 

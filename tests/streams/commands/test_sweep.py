@@ -26,8 +26,9 @@ def test_every_question_asked_is_answered_with_a_figure(tmp_path: Path, capsys: 
     assert list(told["studies"]) == ["rules", "skew"]
     assert all(of["answer"].startswith(f"Of {len(of['compared'])} comparisons") for of in told["studies"].values())
     assert told["skew"]["exponent 0.8"]["gini"] < told["skew"]["exponent 1.4"]["gini"]
+    measures = {(study, one["measure"]) for study, of in told["studies"].items() for one in of["compared"]}
     page = (tmp_path / "report.html").read_text()
-    assert page.count("data:image/svg+xml") == 4
+    assert page.count("data:image/svg+xml") == len(measures) >= 4
     assert "http" not in page.replace("http://www.w3.org", "") and "<script" not in page
     assert 'name="viewport"' in page
 
