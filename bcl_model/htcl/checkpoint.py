@@ -1,7 +1,7 @@
-"""Where a training stands, as one safetensors file: weights, the optimiser's moments, the step, what it belongs to.
+"""Where a training stands, as one safetensors file: what learns, the optimiser's moments, the step, what it belongs to.
 
 It is written aside and renamed, so it is whole or the one before. Dropout and order follow from seed and step, so
-nothing else is needed to go on as if nothing had happened.
+nothing else is needed to go on as if nothing had happened. A text encoder that does not learn is not in it.
 """
 
 import json
@@ -26,7 +26,7 @@ class Place:
 
 
 def save(file: Path, model: nn.Module, optimiser: Optimizer, place: Place, of: str) -> None:
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors: dict[str, Tensor] = {f"model.{name}": weight for name, weight in _learning(model).items()}
     for number, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in state.items()}
     told = {"of": of, "step": str(place.step), "losses": json.dumps(place.losses)}
@@ -45,9 +45,9 @@ def resume(file: Path, model: nn.Module, optimiser: Optimizer, of: str) -> Place
         raise ModelError(f"the checkpoint {file} cannot be read: {error}; remove it to start anew") from error
     if told.get("of") != of:
         raise ModelError(f"the checkpoint {file} is of other settings, songs or weights; remove it to start anew")
-    model.load_state_dict(
-        {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
-    )
+    with torch.no_grad():
+        for name, weight in _learning(model).items():
+            weight.copy_(tensors[f"model.{name}"])
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimiser."):
@@ -55,6 +55,10 @@ def resume(file: Path, model: nn.Module, optimiser: Optimizer, of: str) -> Place
             moments.setdefault(int(number), {})[moment] = tensor
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
     return Place(int(told["step"]), tuple(json.loads(told["losses"])))
+
+
+def _learning(model: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
 def fingerprint(model: nn.Module, *told: str | bytes) -> str:

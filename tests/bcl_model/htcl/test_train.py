@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from bcl_model.errors import BadData, ModelError
 from bcl_model.htcl.corpus import read_corpus, split_of
@@ -113,6 +114,18 @@ def test_a_run_that_was_cut_ends_as_if_it_had_not_been(folder, tmp_path, stage, 
     for name, weight in whole.state_dict().items():
         assert weight.equal(resumed.state_dict()[name]), name
     assert told == told_again
+
+
+def test_a_text_encoder_that_does_not_learn_is_in_no_checkpoint_and_has_to_be_the_same(folder, tmp_path):
+    settings, file = without_dropout(tiny_settings(folder / "bert")), tmp_path / "checkpoint.safetensors"
+    whole, _ = trained(folder, settings)
+    trained(folder, settings, checkpoint=file, stop_after=3)
+    assert not [name for name in load_file(file) if "text_encoder" in name]
+    resumed, _ = trained(folder, settings, checkpoint=file)
+    assert all(weight.equal(whole.state_dict()[name]) for name, weight in resumed.state_dict().items())
+    other = replace(settings, text=replace(settings.text, model=str(bert_folder(tmp_path / "bert", seed=2))))
+    with pytest.raises(ModelError, match="is of other settings, songs or weights"):
+        trained(folder, other, checkpoint=file)
 
 
 def test_a_checkpoint_of_another_run_and_a_broken_one_are_refused(folder, tmp_path):
