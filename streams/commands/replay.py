@@ -105,7 +105,7 @@ def _decided_anew(args: argparse.Namespace, settings: "Settings", log: "Log", ju
     from streams.commands.log_progress import pace, shown
     from streams.commands.model import told
     from streams.commands.options import said_settings
-    from streams.replay.contestants import contestants
+    from streams.replay.contestants import changes, contestants
     from streams.replay.merged import MergedReplay
     from streams.replay.report import plain, text
     from streams.replay.timeline import Timeline
@@ -118,7 +118,10 @@ def _decided_anew(args: argparse.Namespace, settings: "Settings", log: "Log", ju
         MergedReplay(policies, timeline, judge, workers=args.workers, noted=noted).run()
     first_ms, last_ms = timeline.span_ms
     speed = pace(timeline.play_records, last_ms - first_ms, time.monotonic() - begun)
-    about = _about(args, damage) | {"artifacts": {one.name: one.encoder.artifact for one in policies}}
+    about = _about(args, damage) | {
+        "policies": {one.name: changes(one.settings, settings) for one in policies},
+        "artifacts": {one.name: one.encoder.artifact for one in policies},
+    }
     found = judge.verdict(last_ms, len(timeline.tables.listeners), about)
     if args.json:
         print(json.dumps(_told_of(damage) | {"speed": speed, "report": plain(found)}))

@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from bcl_model.fields import Content
 from streams.catalogue.embed_songs import SongEncoder
-from streams.config import load_settings
+from streams.config import load_settings, shown
 from streams.contracts.ids import seed_of
 from streams.errors import BadSettings
 from streams.replay.lanes import Contestant
+from streams.settings import Settings
 
 CONFIGURED = "configured"  # the settings in force
 RANDOM_CROWDS = "random-crowds"
@@ -36,6 +37,17 @@ class RandomEncoder:
             drawn = np.random.default_rng(seed_of(RANDOM_CROWDS, said.hex())).normal(size=self.dimension)
             rows[row] = drawn / np.linalg.norm(drawn)
         return rows
+
+
+def changes(policy: Settings, base: Settings) -> list[str]:
+    """What a policy does differently, as it would stand on a command line."""
+    before = shown(base)
+    return [
+        f"{section}.{key}={value}"
+        for section, keys in shown(policy).items()
+        for key, value in keys.items()
+        if value != before[section][key]
+    ]
 
 
 def contestants(

@@ -15,6 +15,7 @@ from streams.replay.judge import Estimate
 
 DIGITS = 6  # that a figure is written with
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")  # JSON Schema of report.json, for whoever reads it
+_BY = {"popularity": "played by, decile", "artist": "artist"}
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 0 auto; padding: 1rem; color: #222; }
 h1 { font-size: 1.5rem } h2 { font-size: 1.2rem; margin-top: 2rem }
@@ -80,7 +81,7 @@ def text(found: Findings) -> str:
         of = one.quality
         lines += [
             "",
-            f"{name:18}{'precision':24}{'recall':24}{'NDCG':24}{'lift over it':26}p",
+            f"{name:18}{'precision':24}{'recall':24}{'NDCG':24}{'policy over it':26}p",
             f"{'':18}{_said(of.precision):24}{_said(of.recall):24}{_said(of.ndcg):24}".rstrip(),
         ]
         for rival, beside in one.rivals.items():
@@ -169,7 +170,7 @@ def _policy(name: str, one: PolicyFound, found: Findings) -> Iterable[str]:
         ("releases", "of them", "precision", "recall", "NDCG"),
         (
             (
-                f"{of.by} {of.name}",
+                f"{_BY[of.by]} {of.name}",
                 of.policy.releases,
                 *map(_said, (of.policy.precision, of.policy.recall, of.policy.ndcg)),
             )
@@ -220,6 +221,8 @@ def _image(svg: str, alt: str) -> str:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {_plain(one) or 'as configured'}" for name, one in value.items())
     return "; ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 

@@ -70,6 +70,8 @@ def test_equal_policies_are_told_to_be_equal_and_random_crowds_to_be_worse(found
     assert equal["precision"] == {"mean": 0, "low": 0, "high": 0}
     assert worse["p_of_several"] < 0.01 and worse["mcnemar"]["p"] < 0.01 and worse["better"] == "a"
     assert found["policies"]["a"] == found["policies"]["b"]
+    said = found["run"]["policies"]
+    assert said["half"] == ["matching.neighbours=20", f"matching.budget={BUDGET // 2}"] and said["random-crowds"] == []
 
 
 def test_a_policy_that_knows_something_is_lifted_over_chance(found):
