@@ -68,13 +68,15 @@ def squared_correlations(distances: Tensor, present: Tensor, estimator: Estimato
 
     A song that lacks one of two parts does not count for that pair; a pair with fewer than 4 songs left is NaN.
     """
-    a = distances.double() * (present.unsqueeze(2) & present.unsqueeze(1))  # (units, songs, songs)
+    a = distances.double()  # (units, songs, songs)
+    if not present.all():
+        a = a * (present.unsqueeze(2) & present.unsqueeze(1))
     has = present.double()
-    rows = torch.einsum("aij,bj,bi->abi", a, has, has)  # row sums of part a over the songs that have both
+    rows = (a @ has.T).transpose(1, 2) * has  # (units, units, songs): row sums of part a over the songs that have both
     total = rows.sum(dim=2)  # (units, units)
     n = has @ has.T
     both = a.flatten(1) @ a.flatten(1).T  # Σ a b; what b lacks is zero there
-    own = torch.einsum("aij,bi,bj->ab", a * a, has, has)
+    own = (((a * a) @ has.T) * has.T).sum(dim=1)
     covariance = _covariance(both, torch.einsum("abi,bai->ab", rows, rows), total * total.T, n, estimator)
     variance = _covariance(own, (rows * rows).sum(dim=2), total * total, n, estimator)
     scale = (variance * variance.T).clamp(min=0).sqrt()
