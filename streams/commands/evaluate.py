@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "bcl evaluate --data my-catalogue --methods popularity content bpr demo --by album --seeds 5"
 
-OF_WORLDS = ("bpr", "rfm", "cfm", "bcl")
+OF_WORLDS = ("worlds/bpr", "worlds/rfm", "worlds/cfm", "worlds/bcl")  # of config/models
 EXPONENTS = (0.6, 1.22, 1.8)  # of the plays' power law: even, as the world usually is, and steep
 
 
