@@ -2,8 +2,13 @@
 
 import argparse
 import json
+import os
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +17,7 @@ if TYPE_CHECKING:
     from streams.replay.findings import Findings
     from streams.replay.log import Log
     from streams.replay.prequential import Judge
+    from streams.replay.timeline import Timeline
     from streams.settings import Settings
 
 EXAMPLE = "bcl replay --data recorded --out runs/replay --policy more-crowds.toml --set model.artifact=runs/models"
@@ -20,14 +26,16 @@ SHOWN = 10  # differences
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     from streams.commands.options import settings_options
+    from streams.commands.record import PLACES
 
     parser.add_argument(
         "--data",
         type=Path,
-        required=True,
         metavar="DIR",
-        help="what `bcl record` wrote; or a data folder of `bcl train` whose plays have times",
+        help="what `bcl record` wrote, or a data folder of `bcl train` whose plays have times; the topics if not given",
     )
+    parser.add_argument("--from", dest="start", metavar="PLACE", help=f"of the topics: {PLACES}; earliest if not given")
+    parser.add_argument("--until", metavar="PLACE", help="the same; latest if not given: as of now")
     parser.add_argument("--fields", type=Path, metavar="FILE", help="of a data folder, if fields.toml is not in it")
     parser.add_argument("--out", type=Path, metavar="DIR", help="for report.html and report.json")
     parser.add_argument(
@@ -53,37 +61,71 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """A log with decisions is followed byte by byte, unless other policies are asked for: these decide anew."""
     from streams.commands.options import settings_from
-    from streams.contracts.topics import SONG_DECISIONS
     from streams.replay.prequential import Judge
 
     settings = settings_from(args)
     judge = Judge(_horizon_ms(args, settings), args.seed)
-    log, damage = _read(args, settings)
-    for line in damage.first:
-        print(f"bcl replay: left out: {line}", file=sys.stderr)
-    has_decisions = any(log.records(SONG_DECISIONS, partition) for partition in log.partitions(SONG_DECISIONS))
-    if args.policy or not has_decisions:
-        return _decided_anew(args, settings, log, judge, damage)
-    return _followed(args, settings, log, judge, damage)
+    with _folder(args, settings) as folder:
+        if not args.policy and (followed := _with_decisions(folder, settings)):
+            return _followed(args, settings, *followed, judge)
+        return _decided_anew(args, settings, *_timeline(args, settings, folder), judge)
 
 
-def _read(args: argparse.Namespace, settings: "Settings") -> "tuple[Log, Damage]":
+@contextmanager
+def _folder(args: argparse.Namespace, settings: "Settings") -> Iterator[Path]:
+    """What was recorded, or is recorded now for as long as this replay takes."""
+    from streams.errors import BadSettings
+
+    if args.data is not None:
+        if args.start or args.until:
+            raise BadSettings("--from and --until are places in the topics; --data is replayed as it is, leave one out")
+        yield args.data
+        return
+    from streams.commands.log_progress import shown
+    from streams.commands.records import reacting
+    from streams.replay.offsets import place
+    from streams.replay.recorder import Recording
+
+    now_ms = int(time.time() * 1_000)
+    start, until = place(args.start or "earliest", now_ms), place(args.until or "latest", now_ms)
+    with TemporaryDirectory(prefix="bcl-replay-") as folder:
+        with reacting(settings.kafka), shown(quiet=args.json) as noted:
+            Recording(settings, Path(folder), "parquet", noted).record(start, until)
+        yield Path(folder)
+
+
+def _with_decisions(folder: Path, settings: "Settings") -> "tuple[Log, Damage] | None":
+    from streams.contracts.topics import PLAYS, SONG_DECISIONS
+    from streams.replay.data_folder import is_data_folder
+    from streams.replay.files import read_log
+
+    if is_data_folder(folder):
+        return None
+    log, _ = read_log(folder, settings.contracts, but_not=(PLAYS,))
+    if not any(log.records(SONG_DECISIONS, partition) for partition in log.partitions(SONG_DECISIONS)):
+        return None
+    return read_log(folder, settings.contracts)
+
+
+def _timeline(args: argparse.Namespace, settings: "Settings", folder: Path) -> "tuple[Timeline, Damage]":
     from streams.commands.model import told
     from streams.replay.data_folder import is_data_folder, read_data_folder
-    from streams.replay.files import Damage, read_log
+    from streams.replay.files import Damage
+    from streams.replay.timeline import Timeline
 
-    if is_data_folder(args.data):
+    if is_data_folder(folder):
         with told():
-            return read_data_folder(args.data, args.fields, settings), Damage()
-    return read_log(args.data, settings.contracts)
+            return Timeline.of(read_data_folder(folder, args.fields, settings), settings.contracts), Damage()
+    return Timeline.read(folder, settings.contracts)
 
 
-def _followed(args: argparse.Namespace, settings: "Settings", log: "Log", judge: "Judge", damage: "Damage") -> int:
+def _followed(args: argparse.Namespace, settings: "Settings", log: "Log", damage: "Damage", judge: "Judge") -> int:
     from bcl_model.inference import SongEncoder
     from streams.commands.model import told
     from streams.replay.driver import exact
     from streams.replay.judge_log import judged
 
+    _name(damage)
     with told():
         encoder = SongEncoder.load(Path(settings.model.artifact))
     replayed, timeline = judged(log, exact(settings, encoder), settings, judge)
@@ -97,10 +139,9 @@ def _followed(args: argparse.Namespace, settings: "Settings", log: "Log", judge:
     return 1 if differences else 0
 
 
-def _decided_anew(args: argparse.Namespace, settings: "Settings", log: "Log", judge: "Judge", damage: "Damage") -> int:
-    import os
-    import time
-
+def _decided_anew(
+    args: argparse.Namespace, settings: "Settings", timeline: "Timeline", damage: "Damage", judge: "Judge"
+) -> int:
     from bcl_model.inference import SongEncoder
     from streams.commands.log_progress import pace, shown
     from streams.commands.model import told
@@ -108,11 +149,10 @@ def _decided_anew(args: argparse.Namespace, settings: "Settings", log: "Log", ju
     from streams.replay.contestants import changes, contestants
     from streams.replay.merged import MergedReplay
     from streams.replay.report import plain, text
-    from streams.replay.timeline import Timeline
 
+    _name(damage)
     with told():
         policies = contestants(args.policy, args.config, os.environ | said_settings(args), SongEncoder.load)
-    timeline = Timeline.of(log, settings.contracts)
     begun = time.monotonic()
     with shown(quiet=args.json) as noted:
         MergedReplay(policies, timeline, judge, workers=args.workers, noted=noted).run()
@@ -132,6 +172,11 @@ def _decided_anew(args: argparse.Namespace, settings: "Settings", log: "Log", ju
     return 0
 
 
+def _name(damage: "Damage") -> None:
+    for line in damage.first:
+        print(f"bcl replay: left out: {line}", file=sys.stderr)
+
+
 def _horizon_ms(args: argparse.Namespace, settings: "Settings") -> int:
     from streams.contracts.topics import HOUR_MS
     from streams.errors import BadSettings
@@ -143,7 +188,7 @@ def _horizon_ms(args: argparse.Namespace, settings: "Settings") -> int:
 
 
 def _about(args: argparse.Namespace, damage: "Damage") -> dict[str, Any]:
-    return {"log": str(args.data)} | _told_of(damage)
+    return {"log": str(args.data or "topics")} | _told_of(damage)
 
 
 def _told_of(damage: "Damage") -> dict[str, Any]:

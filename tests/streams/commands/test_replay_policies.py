@@ -121,3 +121,15 @@ def test_policies_with_one_name_or_without_a_file_are_refused(world, tmp_path, c
     assert "missing.toml" in capsys.readouterr().err
     assert main(words(world, "--policy", policy(tmp_path, "typo", "[matching]\nneighbors = 3\n"))) == 2
     assert "did you mean neighbours" in capsys.readouterr().err
+
+
+def test_places_are_of_the_topics_and_not_of_a_folder(world, capsys):
+    assert main(words(world, "--from", "last=1h")) == 2
+    assert "--data is replayed as it is" in capsys.readouterr().err
+
+
+def test_topics_that_cannot_be_reached_are_named(capsys):
+    assert main(["replay", "--brokers", "127.0.0.1:1", "--until", "latest"]) == 1
+    assert "127.0.0.1:1" in capsys.readouterr().err
+    assert main(["replay", "--brokers", "127.0.0.1:1", "--from", "yesterday"]) == 2
+    assert "yesterday" in capsys.readouterr().err
