@@ -24,7 +24,7 @@ from bcl_model.settings import ReachSettings
 Ints = npt.NDArray[np.int64]
 
 LEAST = 1e-3  # of a share, before its logarithm
-WIDTH, SEED = 64, 1  # of the basis of tastes
+SEED = 1  # of the basis of tastes
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def evidence(
     """heard: (listeners, warm); similarities: (songs, warm), None where no model has a say."""
     listeners_of = np.bincount(heard.indices, minlength=len(warm)).astype(np.float32)
     songs_of = np.diff(heard.indptr).astype(np.float32)
-    basis = basis_of(heard, WIDTH, SEED)
+    basis = basis_of(heard, settings.width, SEED)
     lies, places = places_of(heard, basis)
     near = () if similarities is None else tuple(_near(similarities, t, settings) for t in settings.temperatures)
     counts, words, kin, of_songs = [], [], [], []

@@ -163,7 +163,8 @@ class ReachSettings:
     similarity: bool = True  # the model's similarities are evidence; off: the ablation that shows what they add
     fields: tuple[str, ...] = ()  # of words that a listener's own songs are counted by
     neighbours: int = 200  # nearest warm songs
-    temperatures: tuple[float, ...] = (0.03, 0.1)  # of the softmax over them, one piece of evidence each
+    temperatures: tuple[float, ...] = (0.02, 0.05, 0.2)  # of the softmax over them, evidence for each
+    width: int = 400  # of the basis of tastes in which listeners and audiences lie
     hidden: int = 16
     negatives: int = 20  # listeners who did not hear it, for each who did
     steps: int = 600

@@ -13,7 +13,7 @@ from bcl_model.fields import Content
 from bcl_model.kin import basis_of, heard_of
 from bcl_model.pairs import Interactions
 from bcl_model.ranker import Ranker, fitted
-from bcl_model.reach import LEAST, SEED, WIDTH, Evidence, evidence
+from bcl_model.reach import LEAST, SEED, Evidence, evidence
 from bcl_model.settings import ReachSettings
 
 SETTINGS = ReachSettings(
@@ -35,14 +35,22 @@ def artist(song: int) -> object:
     return CONTENTS[song].attributes.get("artist")
 
 
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    return float(one @ other / max(np.linalg.norm(one) * np.linalg.norm(other), 1e-12))
+
+
 @pytest.mark.parametrize("song", [0, 3, SONGS - WARM - 1])
 def test_evidence_of_a_pair_equals_the_loop(song: int) -> None:
     pairs = found().of_pairs(np.arange(LISTENERS))[:, song]
-    basis = basis_of(HEARD, WIDTH, SEED)
+    basis = basis_of(HEARD, SETTINGS.width, SEED)
     songs_of = [np.unique(PLAYS.songs[PLAYS.listeners == u]) for u in range(LISTENERS)]
     lies = [basis[heard].mean(axis=0) for heard in songs_of]
+
+    def audience(m: int) -> np.ndarray:
+        return np.mean([lies[u] for u in range(LISTENERS) if m in songs_of[u]], axis=0)
+
     kin = [m for m in range(WARM) if artist(WARM + song) is not None and artist(m) == artist(WARM + song)]
-    place = sum(np.mean([lies[u] for u in range(LISTENERS) if m in songs_of[u]], axis=0) for m in kin)
+    place = sum((audience(m) for m in kin), np.zeros(SETTINGS.width))
     nearest = np.argsort(-SIMILARITIES[song])[:5]
 
     for u in range(LISTENERS):
@@ -51,8 +59,8 @@ def test_evidence_of_a_pair_equals_the_loop(song: int) -> None:
             weights = np.exp(SIMILARITIES[song, nearest] / temperature)
             expected.append(np.log(weights[np.isin(nearest, songs_of[u])].sum() / weights.sum() + LEAST))
         expected.append(np.log1p(np.isin(songs_of[u], kin).sum()))
-        cosine = 0.0 if not kin else lies[u] @ place / np.linalg.norm(lies[u]) / np.linalg.norm(place)
-        np.testing.assert_allclose(pairs[u], [*expected, cosine], rtol=1e-3, atol=1e-4)
+        expected.append(cosine(lies[u], place))
+        np.testing.assert_allclose(pairs[u], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_without_similarities_no_evidence_comes_of_the_model() -> None:
