@@ -30,13 +30,13 @@ def past_of(world: World, plays: int) -> list[Told]:
     ]
 
 
-def quick_past_of(world: World, plays: int) -> list[Told]:
-    """Plays of songs that their listeners like, at any time of the last 90 days: made in no time."""
+def quick_past_of(world: World, plays: int, days: int = 90) -> list[Told]:
+    """Plays of songs that their listeners like, at any time of the last days: made in no time."""
     rng = np.random.default_rng([world.settings.seed, 90])
     tries = int(plays / world.settings.base_rate)
     numbers, rows = rng.integers(world.settings.listeners, size=tries), rng.integers(world.settings.songs, size=tries)
     liked = np.flatnonzero(world.would_like(rows, world.listeners(numbers)))
-    at_ms = world.settings.start_ms - rng.integers(1, 90 * DAY_MS, len(liked))
+    at_ms = world.settings.start_ms - rng.integers(1, days * DAY_MS, len(liked))
     return [
         _play(listener_id(number), world.catalogue.ids[row], at)
         for number, row, at in zip(numbers[liked].tolist(), rows[liked].tolist(), at_ms.tolist(), strict=True)
