@@ -159,10 +159,9 @@ class MergedReplay:
             Samples.joined(list(of_lane), lane.lane.dimension)
             for lane, of_lane in zip(self._lanes, zip(*found, strict=True), strict=True)
         ]
-        asked = [
-            ([samples if parts == 1 else samples[samples.songs % parts == n] for samples in together],)
-            for n in range(parts)
-        ]
+        asked = [(together,)] if parts == 1 else []
+        for n in range(parts if parts > 1 else 0):
+            asked.append(([samples.at(np.flatnonzero(samples.songs % parts == n)) for samples in together],))
         for turned in self._crew.ask("sampled", asked):
             for lane, of_lane in zip(self._lanes, turned, strict=True):
                 lane.crowds.turn(of_lane)

@@ -12,6 +12,7 @@ from streams.settings import CrowdSettings
 
 Numbers = NDArray[np.int64]
 NO_ROW = -1
+MOST_WAITING = 65_536  # samples
 
 
 class Samples(NamedTuple):
@@ -32,8 +33,15 @@ class Samples(NamedTuple):
         nothing = cls(none, none, keys, none, strengths, np.zeros((0, dimension), np.float32))
         return cls(*map(np.concatenate, zip(nothing, *parts, strict=True)))
 
-    def __getitem__(self, rows: NDArray[np.integer]) -> "Samples":  # type: ignore[override]
-        return Samples(*(column[rows] for column in self))
+    def at(self, rows: NDArray[np.int64]) -> "Samples":
+        return Samples(
+            self.places[rows],
+            self.songs[rows],
+            self.listener_keys[rows],
+            self.played_ms[rows],
+            self.strengths[rows],
+            self.embeddings[rows],
+        )
 
 
 class Turned(NamedTuple):
@@ -55,17 +63,63 @@ class SongSide:
         self._partitions = song_partitions
         self._audiences = Audiences(settings, artifact, dimension)
         self._told = _Told(settings.crowds_per_song, dimension)
+        self._waiting: list[_Waiting] = []
+        self._published = np.zeros(song_partitions, np.int64)  # since it was last told
         self._row_of: Rows = np.zeros(0, np.int64)  # by number of the song
         self._partition_of: Rows = np.zeros(0, np.int64)  # by row
 
     def fold(self, samples: Samples) -> Turned:
-        """In the order of the log, whatever order they come in."""
-        if len(samples.places) == 0:
-            return self._turned(np.zeros(0, np.int64), [0] * self._partitions)
-        order = _in_order(samples.places)
-        rows, audiences = self._rows(samples.songs)[order], self._audiences
+        """In the order of the log, whatever order they come in.
+
+        A song that is warm, and cannot turn cold by more samples, is folded when somebody asks for its crowds or when
+        many samples wait: what it comes to is the same, and many together are folded faster.
+        """
+        rows = self._rows(samples.songs)
+        can_wait = self._told.is_warm[rows] & (self._audiences.listeners[rows] >= self._warm_at)
+        was_warm = self._told.is_warm.copy()
+        later, now = np.flatnonzero(can_wait), np.flatnonzero(~can_wait)
+        if len(later):
+            self._waiting.append(_Waiting(samples.at(later), rows[later]))
+        if len(now):
+            self._fold(samples.at(now), rows[now])
+        if sum(len(some.rows) for some in self._waiting) >= MOST_WAITING:
+            self._fold_waiting()
+        published, self._published = self._published, np.zeros(self._partitions, np.int64)
+        return self._turned(np.flatnonzero(self._told.is_warm != was_warm), published.tolist())
+
+    def crowds(self, songs: list[str]) -> list[SongCrowds | None]:
+        rows = self._audiences.rows_known(songs)
+        self._fold_waiting([row for row in rows if row is not None])
+        return [None if row is None else self._told.crowds(self._audiences, row) for row in rows]
+
+    def forget(self, listener_keys: Keys) -> None:
+        self._fold_waiting()
+        self._audiences.forget(listener_keys)
+
+    def untell(self, song_id: str) -> None:
+        """What was published about the song is taken back."""
+        [row] = self._audiences.rows_known([song_id])
+        if row is not None:
+            self._fold_waiting([row])
+            self._told.take_back(row)
+
+    def _fold_waiting(self, only: list[int] | None = None) -> None:
+        """All of them, or those of some songs."""
+        if only is None:
+            taken, self._waiting = [some.taken(~some.is_folded) for some in self._waiting], []
+        else:
+            is_asked = np.zeros(len(self._audiences), np.bool_)
+            is_asked[only] = True
+            taken = [some.taken(is_asked[some.rows] & ~some.is_folded) for some in self._waiting]
+        found = [(samples, rows) for samples, rows in taken if len(rows)]
+        if found:
+            samples = Samples.joined([samples for samples, _ in found], found[0][0].embeddings.shape[1])
+            self._fold(samples, np.concatenate([rows for _, rows in found]))
+
+    def _fold(self, samples: Samples, rows: Rows) -> None:
+        order, audiences = np.argsort(samples.places, kind="stable"), self._audiences
+        rows = rows[order]
         draws = audiences.draws(samples.listener_keys, samples.played_ms, samples.strengths)
-        was_warm, published = self._told.is_warm.copy(), np.zeros(self._partitions, np.int64)
         for n in rounds(rows):
             at = order[n]
             audiences.fold(
@@ -79,22 +133,7 @@ class SongSide:
             due = rows[n][audiences.is_due(rows[n])]
             if len(due):
                 self._told.note(audiences, due, self._warm_at)
-                published += np.bincount(self._partition_of[due], minlength=self._partitions)
-        turned = np.flatnonzero(self._told.is_warm != was_warm)
-        return self._turned(turned, published.tolist())
-
-    def crowds(self, songs: list[str]) -> list[SongCrowds | None]:
-        rows = self._audiences.rows_known(songs)
-        return [None if row is None else self._told.crowds(self._audiences, row) for row in rows]
-
-    def forget(self, listener_keys: Keys) -> None:
-        self._audiences.forget(listener_keys)
-
-    def untell(self, song_id: str) -> None:
-        """What was published about the song is taken back."""
-        [row] = self._audiences.rows_known([song_id])
-        if row is not None:
-            self._told.take_back(row)
+                self._published += np.bincount(self._partition_of[due], minlength=self._partitions)
 
     def _turned(self, rows: Rows, published: list[int]) -> Turned:
         names, is_warm = self._audiences.song_ids, self._told.is_warm[rows]
@@ -116,6 +155,19 @@ class SongSide:
             self._partition_of[rows] = [partition_of(name.encode(), self._partitions) for name in names]
             self._told.room(len(self._audiences.samples))
         return self._row_of[songs]
+
+
+class _Waiting:
+    """Samples of one block, and which of them are folded by now."""
+
+    def __init__(self, samples: Samples, rows: Rows) -> None:
+        self.samples, self.rows = samples, rows
+        self.is_folded = np.zeros(len(rows), np.bool_)
+
+    def taken(self, wanted: NDArray[np.bool_]) -> tuple[Samples, Rows]:
+        self.is_folded |= wanted
+        at = np.flatnonzero(wanted)
+        return self.samples.at(at), self.rows[at]
 
 
 class _Told:
@@ -155,15 +207,6 @@ class _Told:
             masses=self.masses[row, :used],
             at_ms=int(self.at_ms[row]),
         )
-
-
-def _in_order(places: Numbers) -> Rows:
-    """What `argsort` says, in one pass: all places are different, and near each other."""
-    first = int(places.min())
-    at = np.full(int(places.max()) - first + 1, NO_ROW)
-    at[places - first] = np.arange(len(places))
-    order: Rows = at[at != NO_ROW]
-    return order
 
 
 def _longer(column: NDArray, length: int, filling: int) -> NDArray:  # type: ignore[type-arg]

@@ -1,5 +1,6 @@
 """Topics to files: every record with its offset, from a place to a place, and on from where a recording was cut."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 from kafka import KafkaProducer
 
 from streams.broker.security import kafka_python_arguments
+from streams.cli import main
 from streams.contracts.topics import PLAYS, SONG_RELEASES, TOPICS
 from streams.errors import BadSettings
 from streams.replay import recorder
@@ -89,6 +91,20 @@ def test_what_lies_between_two_times_is_recorded_and_nothing_else(live: Settings
     log, _ = read_log(tmp_path, live.contracts)
     times = [record.timestamp for p in log.partitions(PLAYS) for record in log.records(PLAYS, p)]
     assert sorted(times) == [NOW + 10_000 * n for n in range(50, 120)]
+
+
+def test_the_command_line_records_what_it_was_asked_for(
+    live: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    produce(live, 0, 60)
+    where = ["--brokers", live.kafka.brokers, "--set", f"topics.prefix={live.topics.prefix}"]
+    out = tmp_path / "log"
+    assert main(["record", "--out", str(out), "--format", "parquet", "--from", "last=2d", "--json", *where]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["records"] == 66 and told["topics"]["plays"] == 60
+    assert {path.suffix for path in out.rglob("*") if path.is_file()} == {".parquet"}
+    assert main(["record", "--out", str(out), *where]) == 0
+    assert "0 records written" in capsys.readouterr().out
 
 
 def test_where_there_are_none_of_our_topics_it_says_so(kafka_settings: KafkaSettings, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from streams.contracts.messages import Message
 from streams.contracts.plays import Play
 from streams.contracts.targets import Arm, Reason
 from streams.contracts.topics import DAY_MS, PLAYS, SONG_RELEASES
-from streams.replay import rivals
+from streams.replay import rivals, song_side
 from streams.replay import timeline as timelines
 from streams.replay.choices import ARM_ROWS, REASONS, Fixed, Heard
 from streams.replay.driver import exact
@@ -123,9 +123,12 @@ def test_what_the_story_has_met() -> None:
     }
 
 
-@pytest.mark.parametrize("plays_per_block", [1, 17, 300])
-def test_where_a_block_is_cut_changes_no_byte(monkeypatch: pytest.MonkeyPatch, plays_per_block: int) -> None:
+@pytest.mark.parametrize(("plays_per_block", "most_waiting"), [(1, 1_000), (17, 10), (300, 1)])
+def test_where_a_block_is_cut_and_when_crowds_fold_changes_no_byte(
+    monkeypatch: pytest.MonkeyPatch, plays_per_block: int, most_waiting: int
+) -> None:
     monkeypatch.setattr(timelines, "PLAYS_PER_BLOCK", plays_per_block)
+    monkeypatch.setattr(song_side, "MOST_WAITING", most_waiting)
     assert replayed(log_of(events(), SMALL)).said == whole().said
 
 
