@@ -133,3 +133,21 @@ def test_topics_that_cannot_be_reached_are_named(capsys):
     assert "127.0.0.1:1" in capsys.readouterr().err
     assert main(["replay", "--brokers", "127.0.0.1:1", "--from", "yesterday"]) == 2
     assert "yesterday" in capsys.readouterr().err
+
+
+def test_a_log_of_which_one_line_in_a_hundred_is_damaged_replays_and_names_ten(world, tmp_path, capsys):
+    log, artifact = world
+    damaged = 0
+    for file in sorted(log.rglob("*.jsonl")):
+        lines = file.read_bytes().splitlines(keepends=True)
+        for n in range(50, len(lines), 100):
+            lines[n], damaged = lines[n][: len(lines[n]) // 2] + b"\n", damaged + 1
+        copied = tmp_path / "log" / file.relative_to(log)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        copied.write_bytes(b"".join(lines))
+    assert main(words((tmp_path / "log", artifact), "--json")) == 0
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert found["damaged_lines"] == damaged > 400
+    assert len(found["damaged"]) == 10 and all(line in said.err for line in found["damaged"])
+    assert found["report"]["run"]["damaged_lines"] == damaged and found["report"]["releases"] >= RELEASES - 2
