@@ -260,12 +260,19 @@ class Twin:
     # -- releases and selection
 
     def wanted_queries(self) -> dict[str, list[int]]:
-        """Song -> times of the release records to be matched: the first cold one since it was last withdrawn."""
+        """Song -> times of the release records to be matched: the first cold one since it was last withdrawn.
+
+        One that was filled in here counts only if it was said after that withdrawal, wherever in the log it stands.
+        """
         wanted: dict[str, list[int]] = defaultdict(list)
         matched: set[str] = set()
+        withdrawn_ms: dict[str, int] = {}
         for one in self.log.entries(SONG_RELEASES):
             if one.value is None:
                 matched.discard(one.key)
+                withdrawn_ms[one.key] = one.time_ms
+            elif one.value.vectors_by and one.time_ms <= withdrawn_ms.get(one.key, 0):
+                continue
             elif one.key not in matched and self._is_cold(one):
                 matched.add(one.key)
                 wanted[one.key].append(one.time_ms)
