@@ -93,7 +93,9 @@ class Run:
         self.steps_per_epoch = len(self.rows) // self.per_step  # the last incomplete one waits for another order
         self.steps = self.plan.epochs * self.steps_per_epoch
         self.all = Training(model).to(processes.device)
-        told = json.dumps([to_table(settings), stage, processes.count, corpus.audio, corpus.texts])
+        parts = (settings.sound, settings.audio, settings.text, settings.head, settings.loss, self.plan)
+        run = [settings.run.seed, settings.run.bf16, stage, processes.count, corpus.audio, corpus.texts]
+        told = json.dumps([*map(to_table, parts), *run])
         self.of = checkpoints.fingerprint(model, told, self.rows.tobytes())
         self.said = None if settings.text.is_trained else rows_of(corpus, model.text_encoder, processes.device)
         self.optimiser = _optimiser(self.all, self.plan)
