@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from pathlib import Path
-from random import Random
 
 import msgspec
 import pytest
@@ -13,16 +12,15 @@ from bcl_model.inference import SongEncoder
 from streams.catalogue.content import content_of
 from streams.cli import main
 from streams.contracts.topics import PLAYS, PUSH_TARGETS, SONG_RELEASES
-from streams.contracts.topics import Shard as Side
 from streams.replay.driver import exact
 from streams.replay.files import read_log, write_log
 from streams.replay.findings import Findings
 from streams.replay.log import Log
 from streams.settings import Settings
 from streams.world.world import World, WorldSettings
-from tests.builders.bus import Bus, Living
 from tests.builders.catalogue import untrained_artifact
 from tests.builders.contracts import settings
+from tests.builders.lived import lived
 from tests.harness.scene import catalogue_records, play_records
 from tests.harness.stream import Event, Story, event, told
 
@@ -48,17 +46,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("recorded")
     world = World(WorldSettings(listeners=150, songs=40, new_songs=6, seed=5))
     artifact = write_artifact(folder / "models", untrained_artifact(*map(content_of, world.songs()), dimension=16))
-    wiring, bus, random = exact(small(), SongEncoder.load(artifact)), Bus(2, 2), Random(3)
-    shards = [Living(bus, side, partition, wiring, random) for side in Side for partition in range(2)]
     events = [event(SONG_RELEASES, *record) for record in catalogue_records(world)]
     events += [Event(PLAYS, *record) for record in play_records(world, 1_500)]
-    for one in [*events, *told(world, Story(plays=200, releases=3, settings=10, erasures=1, budget=30), 3)]:
-        bus.write(*one)
-    quiet = 0
-    while quiet < 30:
-        busy = [shard.step(crashes=0.0) for shard in shards]
-        quiet = 0 if any(busy) else quiet + 1
-    write_log(Log(bus.topics, small().contracts), folder / "log")
+    events += told(world, Story(plays=200, releases=3, settings=10, erasures=1, budget=30), 3)
+    log = lived([events], small(), exact(small(), SongEncoder.load(artifact)), 3)
+    write_log(log, folder / "log")
     return folder / "log", artifact
 
 
