@@ -160,7 +160,7 @@ class Run:
         songs = rows.ravel()
         with self._precision():
             vectors: Tensor = towers(self.spectra.of(songs).to(self.processes.device), self._said(songs))
-        return vectors.unflatten(0, rows.shape)
+        return vectors.view(*rows.shape, *vectors.shape[1:])
 
     def batches(self, step: int) -> list[Ints]:
         """Our part of a step: rows of one song (stage 1) or of a trigger and a recalled song (stage 2)."""
@@ -222,7 +222,10 @@ class Run:
 def step_loss(vectors: Tensor, songs: Tensor, scales: Tensor, settings: LossSettings) -> Tensor:
     """Of the vectors (B, k, 3, D) and the songs (B, k) of a whole step: stage 1 for k = 1, stage 2 for pairs."""
     scales = scales.clamp(max=settings.highest_scale)
-    one, *other = (Represented(*vectors[:, n].unbind(1), songs[:, n]) for n in range(songs.shape[1]))
+    one, *other = (
+        Represented(audio=each[:, 0], text=each[:, 1], fusion=each[:, 2], songs=songs[:, n])
+        for n, each in enumerate(vectors.unbind(1))
+    )
     return preference(one, other[0], tuple(scales), settings.weights) if other else semantics(one, scales[0])
 
 
