@@ -80,14 +80,22 @@ def scores(
 
 
 def plays_of_neighbours(audience: Audience, who: Ints, query: AudienceQuery, half_life_ms: float) -> Floats:
-    """The weighted count, a play by its strength and by its age at the release."""
+    """The weighted count, a play by its strength and by its age at the release. Who has played none costs little."""
     matrix, songs = audience.matrix, audience.songs
     rows = songs.rows_of_keys(keys_of([near.song_id for near in query.because]))
     similarities = np.array([near.similarity for near in query.because], np.float64)
-    known, whens = rows >= 0, matrix.rings[who, :, 0]
+    known = rows >= 0
+    is_near = np.zeros(len(songs.song_ids) + 1, np.bool_)  # the last one is the empty place
+    is_near[rows[known]] = True
+    some = np.flatnonzero(is_near[matrix.song_rows[who]].any(axis=1))
+    whens = matrix.rings[who[some], :, 0]
     age_ms = np.where(whens > 0, query.decided_ms - ring.played_ms(whens), 0)
     strengths = (whens & np.uint64(ring.MAX_STRENGTH)).astype(np.float64) * 2.0 ** (-age_ms / half_life_ms)
-    return weighted_count(matrix.song_rows[who], strengths, rows[known], similarities[known], len(songs.song_ids))
+    count = np.zeros(len(who))
+    count[some] = weighted_count(
+        matrix.song_rows[who[some]], strengths, rows[known], similarities[known], len(songs.song_ids)
+    )
+    return count
 
 
 def shortlist(numbers: Ints, keys: Ints, score: Floats, budget: int) -> Shortlist:
