@@ -36,7 +36,7 @@ from tests.harness.stream import Event, Story, event, told
 from tests.twin.check import check
 from tests.twin.log import last_state
 
-MALFORMED, OF_WRONG_SIZE = 1_000, 40
+MALFORMED, OF_WRONG_SIZE = 1_300, 40  # 1,042 of them on topics that a worker reads
 MAX_RECORD_BYTES = 50_000
 
 
