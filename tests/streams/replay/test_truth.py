@@ -22,7 +22,7 @@ from tests.builders.catalogue import untrained_encoder
 from tests.builders.contracts import settings
 from tests.builders.told import DAY_MS, log_of, quick_past_of
 
-SEEDS, RELEASES, PARTITIONS = 20, 20, 2
+SEEDS, RELEASES, PARTITIONS = 20, 16, 2
 FREE = {"cooldown_h": 0.0, "rolling_cap": 60, "day_cap": 60, "quiet_from_minute": 0, "quiet_to_minute": 0}
 LOGGING = settings(
     topics={"listener_partitions": PARTITIONS, "song_partitions": PARTITIONS},
