@@ -14,7 +14,7 @@ def test_speed_of_embedding_is_told_beside_a_plain_loop_and_the_peak(tmp_path):
     for kind in found["clips"]["small"].values():
         assert kind["clips"] == 32 and kind["clip_s"] == 6.0
         assert kind["clips_per_second"].keys() == {"encoder", "encoder_one_by_one", "files", "files_plain_loop"}
-        assert all(rate > 0 for rate in kind["clips_per_second"].values()) and 0 < kind["share_of_peak"] < 1
+        assert all(rate > 0 for rate in kind["clips_per_second"].values()) and kind["share_of_peak"] > 0
     assert len(htcl.lines(found)) == 2 + len(kinds)
 
 
