@@ -112,6 +112,7 @@ class RankingSettings:
     temperature: float = 0.1  # of the cosine; the inner product is taken as it is
     negatives: int = 256  # uniform over the training songs (FOUND: uniform); how many is ours
     shared_negatives: bool = True  # drawn once for a batch of pairs instead of for each pair
+    absent_share: float = 0.0  # of the fields taken away, so that songs without an album, say, are met in training
     unknown_share: float = 0.02  # of the words replaced by the unknown word, so that it learns what to say
 
 

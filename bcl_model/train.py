@@ -269,7 +269,9 @@ def ranking_loss(
     wanted = ranking.negatives if ranking.shared_negatives else ranking.negatives * count
     others = songs[_draw(len(songs), wanted, generator)]
     batch = rows_of(resident, torch.cat([chosen[0], chosen[1], others]))
-    vectors = compared(encoder(forgetting(batch, ranking.unknown_share, generator)), ranking)
+    met = forgetting(batch, ranking.unknown_share, generator)
+    met = lacking(met, encoder.fields, ranking.absent_share, generator)
+    vectors = compared(encoder(met), ranking)
     anchor, similar, other = torch.split(vectors, [count, count, wanted])
     if ranking.shared_negatives:
         against = anchor @ other.T  # (pairs, negatives)
@@ -295,6 +297,19 @@ def forgetting(batch: Batch, share: float, generator: torch.Generator) -> Batch:
         if not rows.dtype.is_floating_point:
             forgotten = torch.rand(rows.shape, generator=generator, device=rows.device) < share
             changed[name] = torch.where(forgotten & (rows != NONE), UNKNOWN, rows)
+    return changed
+
+
+def lacking(batch: Batch, fields: Fields, share: float, generator: torch.Generator) -> Batch:
+    """Some fields of some songs are taken away, so that a song that lacks one is no surprise."""
+    if share <= 0:
+        return batch
+    present = batch[""]
+    kept = torch.rand(present.shape, generator=generator, device=present.device) >= share
+    changed = {"": present * kept}
+    for place, one in enumerate(fields.fields):
+        rows, keep = batch[one.name], kept[:, place, None]
+        changed[one.name] = torch.where(keep, rows, NONE if one.has_words else 0)
     return changed
 
 

@@ -9,15 +9,19 @@ import torch
 
 from bcl_model.encoder import Encoder, tensors_of
 from bcl_model.errors import BadData
-from bcl_model.fields import Content, inferred
+from bcl_model.fields import Content, Fields, inferred
 from bcl_model.inference import SongEncoder
 from bcl_model.kin import with_audiences
 from bcl_model.pairs import Interactions
 from bcl_model.settings import AudienceSettings, RankingSettings, Similarity
-from bcl_model.train import Progress, ranking_loss, split, train, train_artifact
+from bcl_model.train import Progress, lacking, ranking_loss, split, train, train_artifact
 from tests.builders.songs import quick, random_content, world
 
 CONTENTS, PLAYS = world()
+
+
+def names(fields: Fields) -> list[str]:
+    return [one.name for one in fields.fields]
 
 
 def test_training_finds_the_neighbours_of_cold_songs(tmp_path: Path) -> None:
@@ -89,6 +93,29 @@ def test_audience_fields_are_learned_without_the_held_out_songs_and_served_from_
     silent = Content({name: said for name, said in release.attributes.items() if name != "genre"}, release.vectors)
     np.testing.assert_array_equal(encoder.embed([release]), encoder.embed(expected.completed([release])))
     assert np.isfinite(encoder.embed([silent])).all() and (encoder.embed([silent]) != encoder.embed([release])).any()
+
+
+def test_a_field_taken_away_is_as_if_the_song_had_never_said_it() -> None:
+    rng = np.random.default_rng(5)
+    contents = [random_content(rng) for _ in range(40)]
+    fields = inferred(contents).learned(contents)
+    batch = tensors_of(fields.encode(contents))
+
+    fewer = lacking(batch, fields, 0.4, torch.Generator().manual_seed(1))
+
+    kept = fewer[""].numpy() > 0
+    assert 0.5 < kept.sum() / batch[""].sum() < 0.7
+    assert not (kept & (batch[""].numpy() == 0)).any()
+    silent = [
+        Content(
+            {name: value for name, value in content.attributes.items() if kept[n, names(fields).index(name)]},
+            {name: value for name, value in content.vectors.items() if kept[n, names(fields).index(name)]},
+        )
+        for n, content in enumerate(contents)
+    ]
+    encoder = Encoder(fields, quick().encoder)
+    torch.testing.assert_close(encoder(fewer), encoder(tensors_of(fields.encode(silent))))
+    assert lacking(batch, fields, 0.0, torch.Generator()) is batch
 
 
 def test_eight_songs_are_overfitted() -> None:
