@@ -24,7 +24,7 @@ VERBS = {
     "release": "publish one release",
     "play": "publish one play",
     "record": "topics to files",
-    "replay": "a recorded log once more through the live stages, and whether they say the same bytes",
+    "replay": "a recorded log once more through the live stages: do they say the same, and how good was it",
     "dead-letters": "list or replay what could not be read",
     "contracts": "print or write the JSON Schemas and the AsyncAPI document",
     "config": "check the settings",
