@@ -206,11 +206,15 @@ class TrainSettings:
 
 
 def read_settings(path: Path) -> TrainSettings:
+    return from_file(TrainSettings, path, "model settings")
+
+
+def from_file(kind: type[S], path: Path, named: str) -> S:
     try:
         with path.open("rb") as file:
-            return section(TrainSettings, tomllib.load(file), path.name)
+            return section(kind, tomllib.load(file), path.name)
     except FileNotFoundError:
-        raise BadModelSettings(f"there are no model settings at {path}") from None
+        raise BadModelSettings(f"there are no {named} at {path}") from None
     except tomllib.TOMLDecodeError as error:
         raise BadModelSettings(f"{path}: {error}") from None
 

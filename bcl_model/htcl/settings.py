@@ -4,13 +4,12 @@ Grades: FOUND is in the authors' code; everything else is our reconstruction: th
 """
 
 import math
-import tomllib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from bcl_model.errors import BadModelSettings
-from bcl_model.settings import section
+from bcl_model.settings import from_file
 
 
 class Pooling(StrEnum):
@@ -157,10 +156,4 @@ class HtclSettings:
 
 
 def read_htcl_settings(path: Path) -> HtclSettings:
-    try:
-        with path.open("rb") as file:
-            return section(HtclSettings, tomllib.load(file), path.name)
-    except FileNotFoundError:
-        raise BadModelSettings(f"there are no HTCL settings at {path}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadModelSettings(f"{path}: {error}") from None
+    return from_file(HtclSettings, path, "HTCL settings")

@@ -60,16 +60,20 @@ class Door:
                 if fetched.assignment != self._feed.assignment:
                     return
                 decided = owned.shard.decide(fetched.topic, records)
-            own = await self._publish(owned.shard, decided)
-            if fetched.topic not in GIVES_WAY:
-                self._precedence.take()
-            reached(AFTER_OUTPUTS)
-            owned.shard.commit(decided, own)
-            reached(AFTER_STATE)
-            self._feed.acknowledge(fetched.topic, partition, decided.next_offset, fetched.assignment)
-        self._metrics.consumed(fetched.topic.name, decided.records)
-        self._metrics.moved(fetched.topic.name, partition)
-        self._metrics.fresh(fetched.topic.name, records[-1].timestamp)
+            await self._carry_out(owned.shard, fetched, decided)
+
+    async def _carry_out(self, shard: Shard, fetched: Fetched, decided: Decided) -> None:
+        topic, partition = fetched.topic, shard.partition
+        own = await self._publish(shard, decided)
+        if topic not in GIVES_WAY:
+            self._precedence.take()
+        reached(AFTER_OUTPUTS)
+        shard.commit(decided, own)
+        reached(AFTER_STATE)
+        self._feed.acknowledge(topic, partition, decided.next_offset, fetched.assignment)
+        self._metrics.consumed(topic.name, decided.records)
+        self._metrics.moved(topic.name, partition)
+        self._metrics.fresh(topic.name, fetched.records[partition][-1].timestamp)
 
     async def expire(self) -> None:
         """Decisions that wait for nobody any longer; called by a timer."""

@@ -18,7 +18,6 @@ from streams.agents.app import LEASE_SHARE, bare_app, die, through
 from streams.agents.feed import Feed
 from streams.agents.lease import Lease
 from streams.agents.patient_door import PatientDoor
-from streams.agents.precedence import Precedence
 from streams.agents.publisher import Publisher
 from streams.broker.security import aiokafka_arguments, reachable
 from streams.catalogue.featurize_songs import FeaturizeSongs
@@ -67,7 +66,7 @@ class Featurizer(Service):
             open_shard=self._shard,
             fatal=die,
         )
-        self.door = PatientDoor(self.feed, self.publisher, metrics, die, Precedence(), self.deciding)
+        self.door = PatientDoor(self.feed, self.publisher, metrics, die, self.deciding)
         app.agent(channel, name="featurize-songs")(through(self.door))
         self.health = HealthServer(
             settings.worker.http_port,

@@ -9,7 +9,6 @@ from streams.agents.feed import Feed, Fetched
 from streams.agents.precedence import Precedence
 from streams.agents.publisher import Publisher
 from streams.metrics import Metrics
-from streams.state.crash_points import AFTER_OUTPUTS, AFTER_STATE, reached
 
 
 class PatientDoor(Door):
@@ -21,10 +20,9 @@ class PatientDoor(Door):
         publisher: Publisher,
         metrics: Metrics,
         fatal: Callable[[BaseException], None],
-        precedence: Precedence,
         threads: Executor,
     ) -> None:
-        super().__init__(feed, publisher, metrics, fatal, precedence)
+        super().__init__(feed, publisher, metrics, fatal, Precedence())
         self._threads = threads
 
     async def _partition(self, fetched: Fetched, partition: int, turn: asyncio.Lock) -> None:
@@ -36,11 +34,4 @@ class PatientDoor(Door):
                 return
             loop = asyncio.get_running_loop()
             decided = await loop.run_in_executor(self._threads, owned.shard.decide, fetched.topic, records)
-            own = await self._publish(owned.shard, decided)
-            reached(AFTER_OUTPUTS)
-            owned.shard.commit(decided, own)
-            reached(AFTER_STATE)
-            self._feed.acknowledge(fetched.topic, partition, decided.next_offset, fetched.assignment)
-        self._metrics.consumed(fetched.topic.name, decided.records)
-        self._metrics.moved(fetched.topic.name, partition)
-        self._metrics.fresh(fetched.topic.name, records[-1].timestamp)
+            await self._carry_out(owned.shard, fetched, decided)

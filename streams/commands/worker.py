@@ -3,6 +3,10 @@
 import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
 
 EXAMPLE = "bcl worker --config config/production.toml --set worker.name=worker-0"
 
@@ -17,10 +21,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    settings, level = ready(args)
+    from streams.agents.process import run_worker
+
+    return run_worker(settings, level=level)
+
+
+def ready(args: argparse.Namespace) -> "tuple[Settings, int]":
+    """What a process runs with and how much it logs; its folder is there."""
     from streams.commands.options import settings_from
 
     settings = settings_from(args)
     Path(settings.worker.data).mkdir(parents=True, exist_ok=True)
-    from streams.agents.process import run_worker
-
-    return run_worker(settings, level=getattr(logging, args.log.upper()))
+    return settings, getattr(logging, args.log.upper())

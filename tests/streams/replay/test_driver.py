@@ -6,8 +6,6 @@ from random import Random
 
 import pytest
 
-from bcl_model.inference import SongEncoder
-from streams.catalogue.content import content_of
 from streams.contracts.queries import TargetsSelected
 from streams.contracts.topics import (
     LISTENER_ERASURES,
@@ -24,10 +22,9 @@ from streams.contracts.topics import Shard as Side
 from streams.replay.driver import PROMISED, exact, replay
 from streams.replay.log import Log
 from streams.wiring import Wiring
-from streams.world.world import World, WorldSettings
 from tests.builders.bus import Bus, Living
-from tests.builders.catalogue import untrained_encoder
 from tests.builders.contracts import settings
+from tests.builders.small_world import encoder, world
 from tests.harness.scene import catalogue_records, play_records
 from tests.harness.stream import Event, Story, event, told
 
@@ -36,16 +33,6 @@ SMALL = settings(
     crowds={"warm_at_listeners": 4},
     selection={"candidates_per_message": 20},
 )
-
-
-@cache
-def world() -> World:
-    return World(WorldSettings(listeners=250, songs=60, new_songs=12, seed=5))
-
-
-@cache
-def encoder() -> SongEncoder:
-    return untrained_encoder(*map(content_of, world().songs()), dimension=16)
 
 
 def wiring() -> Callable[[], Wiring]:

@@ -6,7 +6,6 @@ from functools import cache
 
 import numpy as np
 
-from streams.catalogue.content import content_of
 from streams.contracts.partitions import partition_of
 from streams.contracts.queries import AudienceAnswer, TargetsSelected
 from streams.contracts.topics import (
@@ -26,10 +25,9 @@ from streams.replay.prequential import Judge
 from streams.replay.rivals import NAMES
 from streams.replay.timeline import Timeline
 from streams.wiring import Wiring
-from streams.world.world import World, WorldSettings
-from tests.builders.catalogue import untrained_encoder
 from tests.builders.contracts import settings
 from tests.builders.lived import lived
+from tests.builders.small_world import encoder, world
 from tests.harness.scene import catalogue_records, later_play_records, play_records
 from tests.harness.stream import Event, Story, event, told
 
@@ -51,12 +49,7 @@ class Remembering(Judge):
 
 
 def wiring() -> Callable[[], Wiring]:
-    return exact(SMALL, untrained_encoder(*map(content_of, world().songs()), dimension=16))
-
-
-@cache
-def world() -> World:
-    return World(WorldSettings(listeners=250, songs=60, new_songs=12, seed=5))
+    return exact(SMALL, encoder())
 
 
 @cache

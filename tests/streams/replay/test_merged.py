@@ -11,8 +11,6 @@ from hypothesis import given
 from hypothesis import settings as trial
 from hypothesis import strategies as st
 
-from bcl_model.inference import SongEncoder
-from streams.catalogue.content import content_of
 from streams.contracts.codec import encode
 from streams.contracts.messages import Message
 from streams.contracts.plays import Play
@@ -28,10 +26,9 @@ from streams.replay.merged import MergedReplay
 from streams.replay.prequential import Judge
 from streams.replay.timeline import Timeline
 from streams.settings import Settings
-from streams.world.world import World, WorldSettings
-from tests.builders.catalogue import untrained_encoder
 from tests.builders.contracts import settings
 from tests.builders.in_time import log_of, said_live
+from tests.builders.small_world import encoder, world
 from tests.harness.scene import play_records
 from tests.harness.stream import Event, Story, event, told
 
@@ -43,16 +40,6 @@ SMALL = settings(
     listening={"sampled_plays": 6},
     selection={"candidates_per_message": 20},
 )
-
-
-@cache
-def world() -> World:
-    return World(WorldSettings(listeners=250, songs=60, new_songs=12, seed=5))
-
-
-@cache
-def encoder() -> SongEncoder:
-    return untrained_encoder(*map(content_of, world().songs()), dimension=16)
 
 
 @cache
