@@ -2,34 +2,51 @@
 
 import asyncio
 
+import pytest
+
+from streams.agents import precedence as module
 from streams.agents.precedence import Precedence
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    return now
 
 
 async def test_without_a_release_nobody_waits():
     await Precedence(lasts_s=60, at_most_s=60).give_way()
 
 
-async def test_who_gives_way_goes_on_once_the_release_has_passed():
+async def test_who_gives_way_goes_on_once_the_release_has_passed(clock):
     precedence = Precedence(lasts_s=0.05, at_most_s=60)
     precedence.take()
     waiting = asyncio.create_task(precedence.give_way())
     await asyncio.sleep(0)
     assert not waiting.done()
+    clock[0] += 0.05
     await waiting
 
 
-async def test_a_stream_of_releases_holds_nobody_up_for_ever():
+async def test_a_stream_of_releases_holds_nobody_up_for_ever(clock):
     precedence = Precedence(lasts_s=60, at_most_s=0.05)
     precedence.take()
-    await precedence.give_way()
+    waiting = asyncio.create_task(precedence.give_way())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    clock[0] += 0.05
+    await waiting
 
 
-async def test_a_release_that_follows_prolongs_the_wait():
-    precedence = Precedence(lasts_s=0.05, at_most_s=60)
+async def test_a_release_that_follows_prolongs_the_wait(clock):
+    precedence = Precedence(lasts_s=0.01, at_most_s=60)
     precedence.take()
     waiting = asyncio.create_task(precedence.give_way())
     for _ in range(10):
-        await asyncio.sleep(0.01)
+        clock[0] += 0.009
         precedence.take()
+        await asyncio.sleep(0.02)  # who waits has woken up and looked
     assert not waiting.done()
+    clock[0] += 0.01
     await waiting

@@ -122,7 +122,7 @@ async def test_a_lease_that_is_lost_on_the_way_ends_the_worker_before_the_socket
 
     async with publisher(kafka_settings, topics, LostOnItsWay(), end) as one:
         publishing = asyncio.create_task(one.publish([Message(PUSH_TARGETS, "ann", target("ann"), 1, partition=0)]))
-        assert isinstance(await asyncio.wait_for(ended, 30), LostOwnership)
+        assert isinstance(await asyncio.wait_for(ended, 60), LostOwnership)
         publishing.cancel()
 
     assert read(kafka_settings, topics.prefix + PUSH_TARGETS.name) == []

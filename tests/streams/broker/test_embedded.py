@@ -82,7 +82,7 @@ def test_no_java_is_left_when_the_parent_is_killed(how: str, parent: "subprocess
     if how == "the watchdog is killed too":
         watchdog.kill()
         assert sys.platform == "linux" or pytest.skip("what ends Java without its watchdog is there on Linux only")
-    one.wait(timeout=30)
+    one.wait(timeout=60)
     if how == "the parent is killed":
         wait_until(lambda: not Path(folder.strip()).exists())
 
@@ -175,7 +175,7 @@ def parent(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < until
         time.sleep(0.05)

@@ -18,7 +18,7 @@ def worker(folder: Path, code: str) -> Worker:
     return Worker("w", [sys.executable, "-c", code], os.environ, folder / "w.log", None)
 
 
-def until(condition, within_s: float = 30.0) -> None:
+def until(condition, within_s: float = 60.0) -> None:
     end = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < end, "it did not come about"
