@@ -1,4 +1,4 @@
-"""What tests share: one real Kafka for the whole run, started when the first test asks, and topics of their own."""
+"""What tests share: which of them run, one real Kafka for the whole run, and topics of their own."""
 
 import os
 import uuid
@@ -19,6 +19,8 @@ from tests.harness.scene import artifact_of, catalogue_records, play_records, sm
 
 BROKER_FIXTURES = {"kafka", "kafka_settings", "topics", "make_topics", "make_cluster", "three_brokers", "make_live"}
 
+TAKES_MINUTES = ("chaos", "slow")
+
 PLAYS_BEFORE = 15_000
 
 # Small numbers, so that a small world meets every rule: caps, thinned samples, a hold-out that is seen.
@@ -30,11 +32,34 @@ SETTINGS = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Who asks for a broker carries the marker `broker`, without having to say so."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="also what takes minutes: the markers chaos and slow")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Who asks for a broker carries the marker `broker`; what takes minutes runs where it is asked for."""
     for item in items:
         if BROKER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.broker)
+    if not is_narrowed(config):
+        config.hook.pytest_deselected(items=[item for item in items if takes_minutes(item)])
+        items[:] = [item for item in items if not takes_minutes(item)]
+
+
+def takes_minutes(item: pytest.Item) -> bool:
+    return any(map(item.get_closest_marker, TAKES_MINUTES))
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
+    return None if is_narrowed(config) else f"what takes minutes ({', '.join(TAKES_MINUTES)}) runs with --all"
+
+
+def is_narrowed(config: pytest.Config) -> bool:
+    """Whether somebody says which tests to run: all, or those of a file, a folder, a marker or a name."""
+    options, root = config.option, config.rootpath
+    named = {(config.invocation_params.dir / one.split("::")[0]).resolve() for one in config.args}
+    return bool(options.all or options.markexpr or options.keyword or not named <= {root, root / "tests"})
 
 
 @pytest.fixture(scope="session")
