@@ -239,6 +239,14 @@ _AT_ODDS: tuple[tuple[Callable[[Settings], bool], str], ...] = (
         "[worker] progress_within_s, each taking fetch_within_s: slow hosts would look like no progress",
     ),
     (
+        lambda s: (
+            s.topics.song_partitions * s.featurize.songs_per_batch * s.featurize.decode_within_s
+            > s.featurize.decoders * s.worker.progress_within_s
+        ),
+        "[featurize] songs_per_batch of every partition must be decoded by decoders within [worker] progress_within_s, "
+        "each taking decode_within_s: hostile sounds would look like no progress",
+    ),
+    (
         lambda s: s.worker.commit_every_s > s.worker.progress_within_s,
         "[worker] commit_every_s must be at most progress_within_s",
     ),

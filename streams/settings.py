@@ -78,6 +78,9 @@ class FeaturizeSettings:
     max_bytes: int  # of a sound
     fetch_within_s: float  # all attempts together
     fetches_at_once: int
+    decoders: int  # processes
+    decode_within_s: float  # of a processor; a sound that takes longer ends the process
+    decode_bytes: int  # that decoding a sound may take
     songs_per_batch: int
 
 

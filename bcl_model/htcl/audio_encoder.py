@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from bcl_model.htcl.mel import Heard, UnreadableSound
+from bcl_model.htcl.mel import Heard
 from bcl_model.htcl.settings import AudioSettings
+from bcl_model.htcl.sound import UnreadableSound
 
 
 class AudioEncoder(nn.Module):

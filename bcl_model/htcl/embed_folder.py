@@ -24,8 +24,7 @@ from torch import Tensor
 from bcl_model.errors import BadData
 from bcl_model.htcl.corpus import SONGS, read_corpus
 from bcl_model.htcl.embedder import Embedder
-from bcl_model.htcl.mel import UnreadableSound
-from bcl_model.htcl.sound import SOUND_FILES
+from bcl_model.htcl.sound import SOUND_FILES, UnreadableSound
 
 T = TypeVar("T")
 

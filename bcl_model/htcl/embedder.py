@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from bcl_model.htcl.artifact import read_htcl
 from bcl_model.htcl.corpus import Corpus, Ints
-from bcl_model.htcl.mel import LogMel, Samples, UnreadableSound, together
+from bcl_model.htcl.mel import LogMel, together
 from bcl_model.htcl.model import Htcl
-from bcl_model.htcl.sound import read_sound
+from bcl_model.htcl.sound import Samples, UnreadableSound, read_sound
 from bcl_model.htcl.words import rows_of
 
 Floats = npt.NDArray[np.float32]
@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float32]
 
 class Embedder:
     def __init__(self, name: str, model: Htcl, *, device: str = "cpu", bf16: bool = False) -> None:
-        self.name, self.size = name, model.settings.size
+        self.name, self.size, self.hears = name, model.settings.size, model.settings.sound
         self._model = model.to(device).eval()
         self._mel = LogMel(model.settings.sound)
         self._device, self._bf16 = torch.device(device), bf16

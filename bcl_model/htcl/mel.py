@@ -9,21 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bcl_model.errors import BadData
 from bcl_model.htcl.settings import SoundSettings
+from bcl_model.htcl.sound import Samples, UnreadableSound
 from bcl_model.mel_statistics import mel_bank
 
-Samples = npt.NDArray[np.float32]
-
 _QUIET = 1e-10
-
-
-class UnreadableSound(BadData):
-    """These bytes are no sound that can be read, or it is too short to be heard."""
 
 
 @dataclass(frozen=True)

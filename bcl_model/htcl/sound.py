@@ -5,10 +5,10 @@ from math import gcd
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from scipy.signal import resample_poly
 
-from bcl_model.errors import ModelError
-from bcl_model.htcl.mel import Samples, UnreadableSound
+from bcl_model.errors import BadData, ModelError
 from bcl_model.htcl.settings import SoundSettings
 
 try:
@@ -16,13 +16,19 @@ try:
 except ModuleNotFoundError:  # only what reads or writes sound files needs it
     soundfile = None
 
+Samples = npt.NDArray[np.float32]
+
 SOUND_FILES = (".wav", ".flac", ".ogg", ".mp3")
 RATES = (1_000, 768_000)  # outside of them a header is not believed
 
 
+class UnreadableSound(BadData):
+    """These bytes are no sound that can be read, or it is too short to be heard."""
+
+
 def read_sound(source: Path | bytes, settings: SoundSettings) -> Samples:
     """Channels are averaged; no more of a long file is decoded than is heard."""
-    _need_soundfile()
+    need_soundfile()
     name = source.name if isinstance(source, Path) else f"a sound of {len(source)} bytes"
     try:
         with soundfile.SoundFile(BytesIO(source) if isinstance(source, bytes) else str(source)) as file:
@@ -49,10 +55,11 @@ def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
 
 def write_sound(path: Path, samples: Samples, rate: int) -> None:
     """The format follows from the ending."""
-    _need_soundfile()
+    need_soundfile()
     soundfile.write(str(path), np.clip(samples, -1, 1), rate)
 
 
-def _need_soundfile() -> None:
+def need_soundfile() -> None:
+    """Raises ModelError if sounds cannot be decoded here."""
     if soundfile is None:
         raise ModelError("the package soundfile is missing; install the extra: pip install 'bcl-matching[htcl]'")

@@ -19,9 +19,9 @@ import numpy.typing as npt
 import torch
 
 from bcl_model.htcl.corpus import Corpus, Ints
-from bcl_model.htcl.mel import Heard, LogMel, UnreadableSound
+from bcl_model.htcl.mel import Heard, LogMel
 from bcl_model.htcl.settings import SoundSettings
-from bcl_model.htcl.sound import read_sound
+from bcl_model.htcl.sound import UnreadableSound, read_sound
 
 NOT_YET, UNREADABLE = 0, -1
 

@@ -44,7 +44,7 @@ class Featurizer(Service):
     def __init__(self, app: faust.App, settings: Settings, metrics: Metrics) -> None:
         super().__init__()
         self.app, self.settings, self.metrics = app, settings, metrics
-        self.encoder = encoder_of(settings.featurize.encoder, settings.featurize.device)
+        self.encoder = encoder_of(settings.featurize)
         self.downloads = Downloads(settings.featurize)
         self.fetching = ThreadPoolExecutor(settings.featurize.fetches_at_once, "fetching")
         self.deciding = ThreadPoolExecutor(settings.topics.song_partitions, "deciding")
@@ -114,6 +114,7 @@ class Featurizer(Service):
         for threads in (self.deciding, self.fetching):
             threads.shutdown()
         await asyncio.to_thread(self.downloads.close)
+        self.encoder.close()
 
     @Service.task
     async def measure(self) -> None:

@@ -46,6 +46,10 @@ class ContentEncoder(Protocol):
         """None: this encoder does not read."""
         ...
 
+    def close(self) -> None:
+        """Nothing is heard afterwards."""
+        ...
+
 
 @dataclass(frozen=True)
 class FeaturizeSongs:

@@ -1,7 +1,6 @@
 """What hears a sound and reads a text: the spectrum alone, or a trained HTCL model."""
 
 import wave
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
@@ -13,6 +12,8 @@ import numpy.typing as npt
 from bcl_model.mel_statistics import MelStatistics
 from streams.catalogue.featurize_songs import ContentEncoder, Vector
 from streams.errors import BadSettings, UnusableSound
+from streams.settings import FeaturizeSettings
+from streams.sounds.decoder import Decoders, decoder_command
 
 if TYPE_CHECKING:
     from bcl_model.htcl.embedder import Embedder
@@ -22,9 +23,9 @@ HEARD_S = 120  # from the beginning
 _SAMPLES = {1: ("u1", 128.0, 128.0), 2: ("<i2", 0.0, 32_768.0), 4: ("<i4", 0.0, 2_147_483_648.0)}
 
 
-def encoder_of(said: str, device: str) -> ContentEncoder:
-    """`said`: mel, or the folder of a trained model. Raises BadSettings if there is none."""
-    return MelEncoder() if said == MEL else HtclEncoder.load(Path(said), device)
+def encoder_of(settings: FeaturizeSettings) -> ContentEncoder:
+    """Mel statistics, or a trained model. Raises BadSettings if there is none."""
+    return MelEncoder() if settings.encoder == MEL else HtclEncoder.load(settings)
 
 
 class MelEncoder:
@@ -45,34 +46,41 @@ class MelEncoder:
     def text(self, title: str, caption: str, lyrics: str) -> Vector | None:
         return None
 
+    def close(self) -> None:
+        pass
+
 
 class HtclEncoder:
     """One song at a time: whatever else is embedded cannot change a bit of it."""
 
-    def __init__(self, embedder: "Embedder") -> None:
+    def __init__(self, embedder: "Embedder", decoders: Decoders) -> None:
         self.name, self.size = embedder.name, embedder.size
-        self._embedder, self._turn = embedder, Lock()
+        self._embedder, self._decoders, self._turn = embedder, decoders, Lock()
 
     @classmethod
-    def load(cls, folder: Path, device: str) -> "HtclEncoder":
+    def load(cls, settings: FeaturizeSettings) -> "HtclEncoder":
         from bcl_model.errors import ModelError
         from bcl_model.htcl.embedder import Embedder  # torch: only where it is asked for
-        from bcl_model.htcl.mel import UnreadableSound
+        from bcl_model.htcl.sound import need_soundfile
 
         try:
-            embedder = Embedder.load(folder, device=device)
-            with suppress(UnreadableSound):
-                embedder.frames(b"")  # whether what decodes is there
+            need_soundfile()
+            embedder = Embedder.load(Path(settings.encoder), device=settings.device)
         except (ModelError, OSError) as error:
-            raise BadSettings(f"[featurize] encoder is {folder}, wanted mel or a trained model: {error}") from error
-        return cls(embedder)
+            raise BadSettings(
+                f"[featurize] encoder is {settings.encoder}, wanted mel or a trained model: {error}"
+            ) from error
+        heard = embedder.hears
+        command = decoder_command(heard.sample_rate, heard.seconds, settings.decode_within_s, settings.decode_bytes)
+        return cls(embedder, Decoders(command, settings.decoders))
 
     def sound(self, raw: bytes) -> Vector:
-        from bcl_model.htcl.mel import UnreadableSound
+        from bcl_model.htcl.sound import UnreadableSound
 
         check_whole(raw)
+        samples = self._decoders.decoded(raw)
         try:
-            frames = self._embedder.frames(raw)
+            frames = self._embedder.frames(samples)
         except UnreadableSound as error:
             raise UnusableSound(f"the sound cannot be heard: {error}") from error
         with self._turn:
@@ -85,6 +93,9 @@ class HtclEncoder:
         with self._turn:
             vector: Vector = self._embedder.texts([song_text(title=title, caption=caption, lyrics=lyrics)])[0]
             return vector
+
+    def close(self) -> None:
+        self._decoders.close()
 
 
 def check_whole(raw: bytes) -> None:

@@ -176,8 +176,12 @@ def test_serving_an_embedding_needs_no_torch():
     assert "torch" not in loaded_by("import bcl_model.inference")
 
 
+def test_decoding_a_sound_needs_no_torch():
+    assert "torch" not in loaded_by("import streams.sounds.decoder, bcl_model.htcl.sound")
+
+
 def test_vectors_without_a_trained_model_are_made_without_torch():
-    assert "torch" not in loaded_by("from streams.sounds.encoders import encoder_of; encoder_of('mel', 'cpu')")
+    assert "torch" not in loaded_by("from streams.sounds.encoders import MelEncoder; MelEncoder()")
 
 
 def test_stages_and_replay_need_no_broker_and_no_faust():

@@ -9,9 +9,8 @@ import torch
 from bcl_model.errors import ArtifactDamaged, UnknownArtifact
 from bcl_model.htcl.artifact import read_htcl, write_htcl
 from bcl_model.htcl.embedder import Embedder
-from bcl_model.htcl.mel import UnreadableSound
 from bcl_model.htcl.model import Htcl
-from bcl_model.htcl.sound import write_sound
+from bcl_model.htcl.sound import UnreadableSound, write_sound
 from tests.builders.htcl import RATE, bert_folder, tiny_model_folder, tiny_settings, tone
 
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from bcl_model.htcl.audio_encoder import AudioEncoder
-from bcl_model.htcl.mel import Heard, UnreadableSound, together
+from bcl_model.htcl.mel import Heard, together
 from bcl_model.htcl.settings import AudioSettings, HtclSettings
+from bcl_model.htcl.sound import UnreadableSound
 
 MELS = 12
 SMALL = AudioSettings(

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from bcl_model.htcl.mel import LogMel, UnreadableSound, together
+from bcl_model.htcl.mel import LogMel, together
 from bcl_model.htcl.settings import HtclSettings, SoundSettings
+from bcl_model.htcl.sound import UnreadableSound
 from bcl_model.mel_statistics import mel_bank
 
 SMALL = SoundSettings(sample_rate=2_000, seconds=1.0, window_s=0.064, hop_s=0.032, mels=12)

@@ -8,9 +8,8 @@ import soundfile
 from bcl_model.errors import BadData
 from bcl_model.htcl.embed_folder import MODEL, embed_folder
 from bcl_model.htcl.embedder import Embedder
-from bcl_model.htcl.mel import UnreadableSound
 from bcl_model.htcl.settings import SoundSettings
-from bcl_model.htcl.sound import SOUND_FILES, read_sound, write_sound
+from bcl_model.htcl.sound import SOUND_FILES, UnreadableSound, read_sound, write_sound
 from tests.builders.htcl import RATE, tiny_corpus, tiny_model_folder, tone
 
 SETTINGS = SoundSettings(sample_rate=8_000, seconds=0.5)

@@ -52,6 +52,9 @@ class Counts:
     def text(self, title: str, caption: str, lyrics: str) -> npt.NDArray[np.float32] | None:
         return np.array([len(title), len(caption), len(lyrics)], dtype=np.float32)
 
+    def close(self) -> None:
+        pass
+
 
 class Infinite(Counts):
     def sound(self, raw: bytes) -> npt.NDArray[np.float32]:

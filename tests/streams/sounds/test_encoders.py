@@ -1,5 +1,7 @@
 """What hears a sound says the same of the same, and why it hears nothing."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,9 @@ from bcl_model.htcl.embedder import Embedder
 from bcl_model.htcl.text_encoder import song_text
 from streams.catalogue.featurize_songs import ContentEncoder
 from streams.errors import BadSettings, UnusableSound
+from streams.settings import FeaturizeSettings
 from streams.sounds.encoders import MelEncoder, encoder_of, read_wav
+from tests.builders.contracts import settings
 from tests.builders.htcl import tiny_model_folder
 from tests.builders.sounds import RATE, wav
 
@@ -20,12 +24,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def htcl(model: Path) -> ContentEncoder:
-    return encoder_of(str(model), "cpu")
+def htcl(model: Path) -> Iterator[ContentEncoder]:
+    encoder = encoder_of(by(model))
+    yield encoder
+    encoder.close()
+
+
+def by(encoder: Path | str) -> FeaturizeSettings:
+    return replace(settings().featurize, encoder=str(encoder), decode_within_s=60.0)
 
 
 def test_the_spectrum_of_a_sound_is_the_same_each_time_and_another_for_another():
-    encoder = encoder_of("mel", "cpu")
+    encoder = encoder_of(by("mel"))
     vector = encoder.sound(wav(pitch=440))
     assert (encoder.name, encoder.size) == ("mel-32", 96) and vector.shape == (96,) and vector.dtype == np.float32
     np.testing.assert_array_equal(encoder.sound(wav(pitch=440)), vector)
@@ -62,7 +72,7 @@ def test_what_is_no_sound_is_refused_with_the_reason(raw: bytes, why: str):
 
 def test_a_folder_without_a_model_is_a_wrong_setting(tmp_path):
     with pytest.raises(BadSettings, match="wanted mel or a trained model"):
-        encoder_of(str(tmp_path), "cpu")
+        encoder_of(by(tmp_path))
 
 
 def test_a_trained_model_hears_and_reads_as_its_embedder_does(htcl: ContentEncoder, model: Path):
