@@ -6,7 +6,7 @@ release that says its words but not these fields is completed; one that says nei
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -80,4 +80,5 @@ def words_of(content: Content, field: str) -> tuple[str, ...]:
 def told(content: Content, name: str, place: Floats, songs: float, listeners: float) -> Content:
     how_many, how_heard = number_names(name)
     numbers = {how_many: float(songs), how_heard: float(listeners / songs)}
-    return Content({**content.attributes, **numbers}, {**content.vectors, place_name(name): place.tolist()})
+    attributes, vectors = {**content.attributes, **numbers}, {**content.vectors, place_name(name): place.tolist()}
+    return replace(content, attributes=attributes, vectors=vectors)

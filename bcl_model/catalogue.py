@@ -15,6 +15,10 @@ as here; for folders that we know it is built in.
     [fields.album_songs]
     kind = "number"
     count = "album_id"        # a number that is counted: songs in the catalogue with the same value in this column
+    [fields.audio]
+    kind = "vector"
+    width = 100
+    made_by = "htcl-3f9a0c1d2e4b"   # releases whose vectors another encoder has made are refused; any, if left out
 
 MovieLens-100K is read as it is published (see movielens.py).
 """

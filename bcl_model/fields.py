@@ -47,6 +47,7 @@ class Content:
 
     attributes: Mapping[str, str | tuple[str, ...] | float] = field(default_factory=dict)
     vectors: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    vectors_by: str = ""  # the encoder that made them; empty: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Field:
     kind: Kind
     width: int  # how many numbers the encoder gets: size of the vector, of the learned row, count of knots
     min_songs: int = 1  # a token on fewer songs of the catalogue counts as unknown
+    made_by: str = ""  # of a vector: the encoder that has made it, and whose alone it means something; empty: not known
 
     @property
     def has_words(self) -> bool:
@@ -167,6 +169,7 @@ class Fields:
         return {
             "fields": [
                 {"name": one.name, "kind": one.kind.value, "width": one.width, "min_songs": one.min_songs}
+                | ({"made_by": one.made_by} if one.made_by else {})
                 for one in self.fields
             ],
             "knots": {name: list(knots) for name, knots in self.knots.items()},
@@ -176,7 +179,7 @@ class Fields:
     def from_json(cls, described: Mapping[str, Any], words: Mapping[str, Sequence[str]]) -> "Fields":
         return cls(
             tuple(
-                Field(one["name"], Kind(one["kind"]), int(one["width"]), int(one["min_songs"]))
+                Field(one["name"], Kind(one["kind"]), int(one["width"]), int(one["min_songs"]), one.get("made_by", ""))
                 for one in described["fields"]
             ),
             {name: tuple(of) for name, of in words.items()},
@@ -185,19 +188,22 @@ class Fields:
 
 
 def described(tables: Mapping[str, Mapping[str, Any]]) -> Fields:
-    """Fields from the `[fields.<name>]` tables of a fields.toml: kind, width (a vector's size is needed), min_songs."""
+    """Fields from the tables `[fields.<name>]` of a fields.toml: kind, width (for vectors), min_songs, made_by."""
     fields = []
     for name, table in tables.items():
-        if odd := sorted(table.keys() - {"kind", "width", "min_songs"}):
-            raise BadData(f"field {name!r} has unknown keys {odd}, wanted kind, width, min_songs")
+        if odd := sorted(table.keys() - {"kind", "width", "min_songs", "made_by"}):
+            raise BadData(f"field {name!r} has unknown keys {odd}, wanted kind, width, min_songs, made_by")
         try:
             kind = Kind(table["kind"])
         except (KeyError, ValueError):
             raise BadData(f"field {name!r} is of kind {table.get('kind')!r}, wanted {', '.join(Kind)}") from None
         if kind is Kind.VECTOR and "width" not in table:
             raise BadData(f"field {name!r} is a vector and says no width")
+        if kind is not Kind.VECTOR and "made_by" in table:
+            raise BadData(f"field {name!r} is of kind {kind} and says made_by, which is said of vectors")
         usual = KNOTS if kind is Kind.NUMBER else TOKEN_WIDTH
-        fields.append(Field(name, kind, int(table.get("width", usual)), int(table.get("min_songs", 1))))
+        width, min_songs = int(table.get("width", usual)), int(table.get("min_songs", 1))
+        fields.append(Field(name, kind, width, min_songs, str(table.get("made_by", ""))))
     return Fields(tuple(fields))
 
 
@@ -261,6 +267,8 @@ def _encode_vectors(one: Field, contents: Sequence[Content]) -> tuple[Floats, Bo
         vector = content.vectors.get(one.name)
         if vector is None:
             continue
+        if one.made_by and content.vectors_by and content.vectors_by != one.made_by:
+            raise FieldMismatch(one.name, f"a vector by {content.vectors_by}", f"one by {one.made_by}")
         if len(vector) != one.width:
             raise FieldMismatch(one.name, f"a vector of size {len(vector)}", f"size {one.width}")
         try:

@@ -15,7 +15,7 @@ def content_of(release: Release) -> Content:
     attributes = {name: _canonical(value) for name, value in release.attributes.items()}
     if release.artist_ids:
         attributes.setdefault(ARTIST, _canonical(release.artist_ids))
-    return Content(attributes=attributes, vectors=release.vectors)
+    return Content(attributes=attributes, vectors=release.vectors, vectors_by=release.vectors_by)
 
 
 def content_hash(release: Release) -> str:

@@ -117,6 +117,7 @@ def test_a_description_is_read_from_toml(tmp_path) -> None:  # type: ignore[no-u
         ({"audio": {"kind": "vector"}}, "says no width"),
         ({"x": {"kind": "colour"}}, "is of kind 'colour', wanted token, tokens, number, vector"),
         ({"x": {"kind": "token", "size": 3}}, "unknown keys ['size']"),
+        ({"x": {"kind": "token", "made_by": "htcl-1"}}, "is of kind token and says made_by"),
         ({}, "at least one field"),
     ],
 )
@@ -124,6 +125,21 @@ def test_a_wrong_description_is_refused(table: dict[str, dict[str, object]], sai
     with pytest.raises(BadData) as refusal:
         described(table)
     assert said in str(refusal.value)
+
+
+def test_vectors_of_another_encoder_are_refused_where_a_field_says_whose_it_holds() -> None:
+    fields = described({"audio": {"kind": "vector", "width": 2, "made_by": "htcl-1"}})
+    assert Fields.from_json(fields.to_json(), {}) == fields
+    by_any = described({"audio": {"kind": "vector", "width": 2}})
+    assert "made_by" not in by_any.to_json()["fields"][0]
+
+    known, unknown = (Content(vectors={"audio": [3.0, 4.0]}, vectors_by=by) for by in ("htcl-1", ""))
+    np.testing.assert_array_equal(fields.encode([known, unknown]).values["audio"], np.float32([[0.6, 0.8]] * 2))
+    other = Content(vectors={"audio": [3.0, 4.0]}, vectors_by="htcl-2")
+    with pytest.raises(FieldMismatch, match="'audio' holds a vector by htcl-2, wanted one by htcl-1"):
+        fields.encode([known, other])
+    assert fields.encode([Content(vectors_by="htcl-2")]).present.tolist() == [[False]]
+    assert by_any.encode([other]).present.tolist() == [[True]]
 
 
 def test_fields_can_be_inferred_from_songs() -> None:

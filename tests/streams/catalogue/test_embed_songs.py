@@ -21,7 +21,7 @@ from streams.contracts.messages import Message
 from streams.contracts.releases import Release
 from streams.contracts.topics import SONG_RELEASES
 from streams.state.memory_store import MemoryStore
-from tests.builders.catalogue import untrained_encoder
+from tests.builders.catalogue import untrained_artifact, untrained_encoder
 from tests.builders.contracts import NOW, batch, release
 
 VARIED = [release(f"s{n}", attributes={"genre": f"g{n % 3}", "tempo": 80.0 + n}) for n in range(8)]
@@ -128,6 +128,16 @@ def test_a_song_that_does_not_fit_the_model_is_a_dead_letter_and_its_neighbours_
     ]
     alone = stage().handle(batch(SONG_RELEASES, release("s3")))
     assert [o.value for o in outputs if isinstance(o, Message)][1] == alone[0].value  # type: ignore[union-attr]
+
+
+def test_vectors_by_another_encoder_than_the_models_are_a_dead_letter() -> None:
+    artifact = untrained_artifact(content_of(release()))
+    fields = [replace(one, made_by="htcl-1" if one.name == "audio" else "") for one in artifact.fields.fields]
+    encoder = SongEncoder(replace(artifact, fields=replace(artifact.fields, fields=tuple(fields))))
+    releases = [release("s1", vectors_by="htcl-1"), release("s2", vectors_by="htcl-2"), release("s3")]
+    first, letter, third = stage(encoder=encoder).handle(batch(SONG_RELEASES, *releases))
+    assert isinstance(first, Message) and isinstance(third, Message) and isinstance(letter, DeadLetter)
+    assert letter.reason == "field 'audio' holds a vector by htcl-2, wanted one by htcl-1"
 
 
 def test_a_song_that_failed_is_tried_again_when_it_is_mended() -> None:
