@@ -23,10 +23,10 @@ _SONGS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class FeedbackSettings:
-    plays: int = 200_000  # from which it is seen what is played together
-    together: int = 20  # candidates of a trigger, played beside it
+    plays_per_song: int = 500  # on average; from these it is seen what is played together
+    together: int = 30  # candidates of a trigger, played beside it
     at_random: int = 10
-    shown: int = 30  # listeners who are shown a candidate
+    shown: int = 100  # listeners who are shown a candidate
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def feedback(world: World, found: Appeal, settings: FeedbackSettings) -> Feedbac
 
 def _played_together(world: World, settings: FeedbackSettings) -> list[Ints]:
     """Of each song the best by item-based collaborative filtering; none of a song that nobody has played."""
-    blocks = [block.take(block.effective()) for block in history(world, settings.plays)]
+    plays = settings.plays_per_song * len(world.catalogue)
+    blocks = [block.take(block.effective()) for block in history(world, plays)]
     heard = Interactions(
         np.concatenate([block.listeners for block in blocks]), np.concatenate([block.songs for block in blocks])
     )

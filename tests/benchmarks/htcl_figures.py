@@ -1,19 +1,24 @@
-"""What HTCL is worth on synthetic music: python -m tests.benchmarks.htcl_figures claim|fields --folder DIR
+"""What HTCL is worth on synthetic music: python -m tests.benchmarks.htcl_figures claim|ceilings|fields --folder DIR
 
-claim    stage 1: text -> audio R@10 on held-out artists, beside chance; stage 2: agreement with the true co-listening
-         (share of the 50 true neighbours of a held-out song among its 50 nearest of all songs), zero-shot tagging
-fields   songs of held-out artists as releases, matched by BCL: with the vectors of either stage as fields, with mel
-         statistics, without sound; precision of the listeners chosen at a budget, recall of the true neighbours
+claim      stage 1: text -> audio R@10 on held-out artists, beside chance; stage 2: agreement with the true co-listening
+           (share of the 50 true neighbours of a held-out song among its 50 nearest of all songs), zero-shot tagging
+ceilings   the agreement that a ridge reaches which is told the true appeal of the training songs: from what a caption
+           names, from mel statistics, from the vectors of stage 1, from what the sound was made of
+fields     songs of held-out artists as releases, matched by BCL: with the vectors of either stage as fields, with mel
+           statistics, without sound, with the true style in their place; of a catalogue that knows everything else,
+           and of one that knows half; precision of the listeners chosen at a budget, recall of the true neighbours
 
-The corpus is written where it is missing. Everything is synthetic: songs, captions, listeners and what they like.
-What is done stays in DIR/figures and is not run again, a run that was cut goes on; fields needs the seeds of claim.
+A seed is a world of its own, with its own songs, listeners, held-out artists and training; its corpus is written where
+it is missing. Everything is synthetic: songs, captions, listeners and what they like.
+What is done stays in DIR/figures and is not run again, a run that was cut goes on; the others need the seeds of claim.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +26,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 import torch
+from sklearn.linear_model import RidgeCV
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from bcl_model.artifact import Artifact
-from bcl_model.htcl.corpus import Corpus, read_corpus, split_of
+from bcl_model.fields import Content
+from bcl_model.htcl.corpus import Corpus, Split, read_corpus, split_of
 from bcl_model.htcl.embedder import Embedder
 from bcl_model.htcl.model import Htcl
 from bcl_model.htcl.probe import Vectors, probe, vectors_of
@@ -43,69 +51,109 @@ from streams.replay.judge import Known
 from streams.sweep.cold import Cold
 from streams.sweep.past import Catalogue, Past, heard
 from streams.sweep.sources import Fresh, content
+from streams.world.colistening import appeal
 from streams.world.plays import history
-from streams.world.recordings import write_corpus
+from streams.world.recordings import NEIGHBOURS, write_corpus
 from streams.world.world import World, WorldSettings
 
-SONGS, SECONDS, WORLD_SEED = 4_000, 6.0, 7
+SONGS, SECONDS = 4_000, 6.0
 _WRITTEN = ".written"  # a corpus that is whole
-PLAYS, RELEASES, BUDGET = 200_000, 100, 200  # of 20,000 listeners: one in a hundred is reached
+PLAYS, RELEASES, BUDGET = 200_000, 300, 200  # of 20,000 listeners: one in a hundred is reached
+COMPONENTS = 60  # of the appeal, which a ridge is told: seven eighths of its variance
+CATALOGUES = {"all known": 0.0, "half known": 0.5}  # share of the attributes that the catalogue does not know
 TAGS = ("genre", "mood", "language", "era")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figure", choices=("claim", "fields"))
-    parser.add_argument("--folder", type=Path, required=True, metavar="DIR", help="of the corpus, written if missing")
+    parser.add_argument("figure", choices=("claim", "ceilings", "fields"))
+    parser.add_argument("--folder", type=Path, required=True, metavar="DIR", help="of the corpora, written if missing")
     parser.add_argument("--songs", type=int, default=SONGS)
-    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--seeds", default="11,12,13")
     parser.add_argument("--model", type=Path, default=MODELS / "small.toml", metavar="FILE")
     args = parser.parse_args(arguments)
-    if not (args.folder / _WRITTEN).exists():
-        write_corpus(world_of(args.songs), args.folder, seconds=SECONDS)
-        (args.folder / _WRITTEN).touch()
-    settings = read_htcl_settings(args.model)
-    of, table = {"claim": (claim_of, claim_table), "fields": (fields_of, fields_table)}[args.figure]
-    print(table([of(args.folder, settings, int(seed)) for seed in args.seeds.split(",")]))
+    settings, rows = read_htcl_settings(args.model), []
+    (args.folder / "figures").mkdir(parents=True, exist_ok=True)
+    figure, table = {
+        "claim": (claim_of, claim_table),
+        "ceilings": (ceilings_of, ceilings_table),
+        "fields": (fields_of, fields_table),
+    }[args.figure]
+    for seed in map(int, args.seeds.split(",")):
+        file = _kept(args.folder, args.figure, seed)
+        if not file.exists():
+            one = Trial.of(args.folder, settings, args.songs, seed)
+            file.write_text(json.dumps({"seed": seed, "synthetic": True, **figure(one)}, indent=1))
+        rows.append(json.loads(file.read_text()))
+    print(table(rows))
     return 0
 
 
-def world_of(songs: int) -> World:
-    return World(WorldSettings(songs=songs, new_songs=0, seed=WORLD_SEED))
+@dataclass(frozen=True)
+class Trial:
+    """One seed."""
+
+    folder: Path
+    seed: int
+    settings: HtclSettings
+    world: World
+    corpus: Corpus
+    split: Split
+
+    @classmethod
+    def of(cls, folder: Path, settings: HtclSettings, songs: int, seed: int) -> "Trial":
+        settings = replace(settings, run=replace(settings.run, seed=seed))
+        world = World(WorldSettings(songs=songs, new_songs=0, seed=seed))
+        written = folder / f"world-{seed}"
+        if not (written / _WRITTEN).exists():
+            write_corpus(world, written, seconds=SECONDS)
+            (written / _WRITTEN).touch()
+        corpus = read_corpus(written)
+        return cls(folder, seed, settings, world, corpus, split_of(corpus, settings.run))
+
+    def vectors(self, stage: int) -> dict[str, np.ndarray]:
+        """audio and text, by row of the corpus."""
+        found = np.load(_kept(self.folder, f"vectors-{stage}", self.seed, "npz"))
+        return {side: found[side] for side in ("audio", "text")}
+
+    def mel(self) -> np.ndarray:
+        kept = _kept(self.folder, "mel", self.seed, "npy")
+        if not kept.exists():
+            np.save(kept, np.stack([_mel(self.corpus.folder / file) for file in self.corpus.audio]))
+        rows: np.ndarray = np.load(kept)
+        return rows
 
 
-def claim_of(folder: Path, settings: HtclSettings, seed: int) -> dict[str, Any]:
-    settings = replace(settings, run=replace(settings.run, seed=seed))
-    file = _kept(folder, "claim", seed)
-    if file.exists():
-        found: dict[str, Any] = json.loads(file.read_text())
-        return found
-    corpus = read_corpus(folder)
+def claim_of(trial: Trial) -> dict[str, Any]:
+    folder, corpus, settings, seed = trial.folder, trial.corpus, trial.settings, trial.seed
     model = Htcl.fresh(settings)
     spectra = Spectra(corpus, settings.sound, model.audio_encoder.fewest_frames)
     assert spectra.prepare(settings.run.threads) == []
-    row: dict[str, Any] = {"seed": seed, "synthetic": True}
+    row: dict[str, Any] = {}
     for stage in Stage:
         started = time.perf_counter()
         checkpoint = _kept(folder, f"stage{stage}", seed, "safetensors")
         told = train(corpus, spectra, model, stage, _alone(), checkpoint=checkpoint, progress=_say)
         seconds = time.perf_counter() - started
         vectors = vectors_of(corpus, spectra, Embedder("judged", model))
-        row[f"stage{stage}"] = {**judged(corpus, vectors, model), "train": told, "seconds_of_this_run": round(seconds)}
+        row[f"stage{stage}"] = {**judged(trial, vectors, model), "train": told, "seconds_of_this_run": round(seconds)}
         np.savez(_kept(folder, f"vectors-{stage}", seed, "npz"), audio=vectors.audio, text=vectors.text)
-    file.write_text(json.dumps(row, indent=1))
     return row
 
 
-def judged(corpus: Corpus, vectors: Vectors, model: Htcl) -> dict[str, Any]:
-    split = split_of(corpus, model.settings.run)
-    found = probe(corpus, vectors, Embedder("judged", model), split, TAGS)
-    return {**found, "agreement": agreement_of(corpus, vectors, split.held_out)}
+def judged(trial: Trial, vectors: Vectors, model: Htcl) -> dict[str, Any]:
+    both = np.hstack([vectors.audio, vectors.text])
+    return {
+        **probe(trial.corpus, vectors, Embedder("judged", model), trial.split, TAGS),
+        "agreement": agreement_of(trial, vectors.audio),
+        "agreement_with_text": agreement_of(trial, both),
+    }
 
 
-def agreement_of(corpus: Corpus, vectors: Vectors, rows: np.ndarray) -> float:
-    truth = true_neighbours(corpus)
-    near = neighbours(torch.from_numpy(vectors.audio), torch.from_numpy(rows), truth.shape[1])
+def agreement_of(trial: Trial, vectors: np.ndarray) -> float:
+    """Over the held-out songs."""
+    truth, rows = true_neighbours(trial.corpus), trial.split.held_out
+    near = neighbours(torch.from_numpy(vectors.astype(np.float32)), torch.from_numpy(rows), truth.shape[1])
     return agreement(near, torch.from_numpy(truth[rows]))
 
 
@@ -118,19 +166,20 @@ def true_neighbours(corpus: Corpus) -> np.ndarray:
 
 def claim_table(rows: Sequence[dict[str, Any]]) -> str:
     lines = [
-        "synthetic music; held-out artists",
-        "seed  R@10 stage 1  x chance  agreement 1 -> 2      change   zero-shot 1 -> 2      change",
+        "synthetic music, a world a seed; held-out artists",
+        f"seed  R@10 stage 1  x chance  {'agreement 1 -> 2':27}{'audio and text 1 -> 2':27}zero-shot 1 -> 2",
     ]
     for row in rows:
-        one, two = row["stage1"], row["stage2"]
-        recall, chance = one["text_to_audio"]["recall_at_10"], one["chance"]["recall_at_10"]
-        tags = [zero_shot(stage) for stage in (one, two)]
-        lines.append(
-            f"{row['seed']:4}  {recall:12.3f}  {recall / chance:8.1f}  {one['agreement']:.4f} -> {two['agreement']:.4f}"
-            f"  {two['agreement'] / one['agreement'] - 1:+10.1%}   {tags[0]:.3f} -> {tags[1]:.3f}"
-            f"  {tags[1] / tags[0] - 1:+12.1%}"
-        )
-    return "\n".join(lines)
+        stages = row["stage1"], row["stage2"]
+        recall, chance = (stages[0][of]["recall_at_10"] for of in ("text_to_audio", "chance"))
+        pairs = [[of(stage) for stage in stages] for of in JUDGED]
+        lines.append(f"{row['seed']:4}  {recall:12.3f}  {recall / chance:8.1f}" + "".join(map(_change, pairs)))
+    means = [[float(np.mean([of(row[stage]) for row in rows])) for stage in ("stage1", "stage2")] for of in JUDGED]
+    return "\n".join([*lines, f"mean{'':24}" + "".join(map(_change, means))])
+
+
+def _change(pair: Sequence[float]) -> str:
+    return f"  {pair[0]:7.4f} -> {pair[1]:.4f}  {pair[1] / pair[0] - 1:+7.1%}"
 
 
 def zero_shot(stage: dict[str, Any]) -> float:
@@ -138,49 +187,88 @@ def zero_shot(stage: dict[str, Any]) -> float:
     return float(np.mean([tag["zero_shot"] for tag in stage["tags"].values()]))
 
 
-def fields_of(folder: Path, settings: HtclSettings, seed: int) -> dict[str, Any]:
-    """Songs of artists that HTCL has not seen are the releases; BCL knows the plays of the songs that HTCL has."""
-    file = _kept(folder, "fields", seed)
-    if file.exists():
-        found: dict[str, Any] = json.loads(file.read_text())
-        return found
-    corpus = read_corpus(folder)
-    world = world_of(len(corpus))
-    split = split_of(corpus, replace(settings.run, seed=seed))
-    songs, variants = list(world.songs()), vectors_by_variant(folder, corpus, seed)
-    contents = {
-        name: [replace(content(song), vectors=of(row)) for row, song in enumerate(songs)]
-        for name, of in variants.items()
+JUDGED: tuple[Callable[[dict[str, Any]], float], ...] = (
+    lambda stage: float(stage["agreement"]),
+    lambda stage: float(stage["agreement_with_text"]),
+    zero_shot,
+)
+
+
+def ceilings_of(trial: Trial) -> dict[str, Any]:
+    songs, one = trial.world.catalogue, trial.vectors(1)
+    genre, haste = trial.world.artists.genres[songs.artists], (songs.tempos[:, None] - 110) / 30
+    language, era = np.eye(songs.languages.max() + 1)[songs.languages], np.eye(songs.eras.max() + 1)[songs.eras]
+    named = np.hstack([np.eye(genre.max() + 1)[genre], np.eye(songs.moods.max() + 1)[songs.moods], haste])
+    made_of = np.hstack([2 * songs.styles, language, era])
+    known = {
+        "what a caption names": np.hstack([named, language, era]),
+        "mel statistics": trial.mel(),
+        "HTCL stage 1 audio": one["audio"],
+        "HTCL stage 1 audio, text": np.hstack([one["audio"], one["text"]]),
+        "style, language, era": made_of,
+        "and their products": PolynomialFeatures(2).fit_transform(made_of),
     }
-    past, cold = trial_of(world, split.training, split.held_out, seed)
-    row: dict[str, Any] = {"seed": seed, "synthetic": True, "releases": len(cold.releases), "budget": BUDGET}
-    for name, every in contents.items():
-        past.songs = replace(past.songs, contents=tuple(every[song] for song in split.training))
-        fresh = [replace(one, content=every[corpus.songs.index(one.song_id)]) for one in cold.releases]
-        bcl = read_settings(settings_file("demo"))
-        bcl = replace(bcl, run=replace(bcl.run, seed=seed))
-        artifact: Artifact = train_bcl(past.songs.contents, past.interactions, bcl)
-        row[name] = replace(cold, past=past, releases=fresh).judged(SongEncoder(artifact))
-        print(name, row[name], flush=True)
-    file.write_text(json.dumps(row, indent=1))
+    found = appeal(trial.world)
+    found -= found.mean(axis=0)
+    found -= found.mean(axis=1, keepdims=True)
+    left, sizes, _ = np.linalg.svd(found / np.linalg.norm(found, axis=1, keepdims=True), full_matrices=False)
+    told, training = (left * sizes)[:, :COMPONENTS], trial.split.training
+    row = {"chance": NEIGHBOURS / (len(songs) - 1)}
+    for name, columns in known.items():
+        scaled = StandardScaler().fit(columns[training]).transform(columns)
+        ridge = RidgeCV(np.logspace(0, 4, 9)).fit(scaled[training], told[training])
+        row[name] = agreement_of(trial, ridge.predict(scaled))
     return row
 
 
-def vectors_by_variant(folder: Path, corpus: Corpus, seed: int) -> dict[str, Callable[[int], dict[str, Any]]]:
+def ceilings_table(rows: Sequence[dict[str, Any]]) -> str:
+    lines = ["synthetic music, a world a seed; agreement of held-out songs by a ridge that was told the true appeal"]
+    for name in (name for name in rows[0] if name not in ("seed", "synthetic")):
+        every = [row[name] for row in rows]
+        lines.append(f"{name:30}{' '.join(f'{one:.4f}' for one in every)}   mean {np.mean(every):.4f}")
+    return "\n".join(lines)
+
+
+def fields_of(trial: Trial) -> dict[str, Any]:
+    """Songs of artists that HTCL has not seen are the releases; BCL knows the plays of the songs that HTCL has."""
+    songs, training = list(trial.world.songs()), trial.split.training
+    past, cold = listened(trial.world, training, trial.split.held_out, trial.seed)
+    row: dict[str, Any] = {"releases": len(cold.releases), "budget": BUDGET}
+    for told, forgets in CATALOGUES.items():
+        known = [forgetting(content(song), forgets, [trial.seed, n]) for n, song in enumerate(songs)]
+        for name, of in vectors_by_variant(trial).items():
+            every = [replace(one, vectors=of(n)) for n, one in enumerate(known)]
+            past.songs = replace(past.songs, contents=tuple(every[song] for song in training))
+            fresh = [replace(one, content=every[trial.corpus.songs.index(one.song_id)]) for one in cold.releases]
+            bcl = read_settings(settings_file("demo"))
+            bcl = replace(bcl, run=replace(bcl.run, seed=trial.seed))
+            artifact: Artifact = train_bcl(past.songs.contents, past.interactions, bcl)
+            row[f"{told}: {name}"] = replace(cold, past=past, releases=fresh).judged(SongEncoder(artifact))
+            print(told, name, row[f"{told}: {name}"], flush=True)
+    return row
+
+
+def vectors_by_variant(trial: Trial) -> dict[str, Callable[[int], dict[str, Any]]]:
     """variant -> what is known of the sound and the words of a song, by its row."""
-    one, two = (np.load(_kept(folder, f"vectors-{stage}", seed, "npz")) for stage in (1, 2))
-    stages = {stage: {side: found[side] for side in ("audio", "text")} for stage, found in ((1, one), (2, two))}
-    mel = np.stack([_mel(folder / file) for file in corpus.audio])
+    one, two, mel = trial.vectors(1), trial.vectors(2), trial.mel()
+    styles = trial.world.catalogue.styles.astype(np.float32)
     return {
         "no sound, no words": lambda row: {},
         "mel statistics": lambda row: {"audio": mel[row]},
-        "HTCL stage 1 audio": lambda row: {"audio": stages[1]["audio"][row]},
-        "HTCL stage 2 audio": lambda row: {"audio": stages[2]["audio"][row]},
-        "HTCL stage 2 audio, lyrics": lambda row: {"audio": stages[2]["audio"][row], "lyrics": stages[2]["text"][row]},
+        "HTCL stage 1 audio": lambda row: {"audio": one["audio"][row]},
+        "HTCL stage 2 audio": lambda row: {"audio": two["audio"][row]},
+        "HTCL stage 2 audio, lyrics": lambda row: {"audio": two["audio"][row], "lyrics": two["text"][row]},
+        "the true style": lambda row: {"audio": styles[row]},
     }
 
 
-def trial_of(world: World, warm: np.ndarray, cold: np.ndarray, seed: int) -> tuple[Past, Cold]:
+def forgetting(known: Content, share: float, seed: Sequence[int]) -> Content:
+    """As a catalogue has it that does not know every attribute."""
+    kept = np.random.default_rng([*seed, 4]).random(len(known.attributes)) >= share
+    return replace(known, attributes=dict(compress(known.attributes.items(), kept)))
+
+
+def listened(world: World, warm: np.ndarray, cold: np.ndarray, seed: int) -> tuple[Past, Cold]:
     rule = load_settings([], {}).listening
     place = np.full(len(world.catalogue), -1)
     place[warm] = np.arange(len(warm))
@@ -200,11 +288,12 @@ def trial_of(world: World, warm: np.ndarray, cold: np.ndarray, seed: int) -> tup
 
 def fields_table(rows: Sequence[dict[str, Any]]) -> str:
     told = {"seed", "synthetic", "releases", "budget"}
-    lines = [f"synthetic music; {RELEASES} releases of held-out artists, {BUDGET} of 20,000 listeners each"]
-    lines += [f"{'':30}precision@{BUDGET} by seed"]
-    for name in (name for name in rows[0] if name not in told):
-        every = [row[name]["precision_by_song"] for row in rows]
-        lines.append(f"{name:30}{' '.join(f'{one:.4f}' for one in every)}   mean {np.mean(every):.4f}")
+    lines = [f"synthetic music, a world a seed; {RELEASES} releases of held-out artists, {BUDGET} of 20,000 listeners"]
+    for of in ("precision_by_song", "precision_by_neighbours", "recall"):
+        lines.append(of)
+        for name in (name for name in rows[0] if name not in told):
+            every = [row[name][of] for row in rows]
+            lines.append(f"  {name:44}{' '.join(f'{one:.4f}' for one in every)}   mean {np.mean(every):.4f}")
     return "\n".join(lines)
 
 
@@ -214,7 +303,6 @@ def _mel(file: Path) -> np.ndarray:
 
 
 def _kept(folder: Path, figure: str, seed: int, kind: str = "json") -> Path:
-    (folder / "figures").mkdir(exist_ok=True)
     return folder / "figures" / f"{figure}-{seed}.{kind}"
 
 

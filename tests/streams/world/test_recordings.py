@@ -13,7 +13,7 @@ from streams.world.synthesiser import RATE
 from streams.world.world import World, WorldSettings
 
 SMALL = WorldSettings(listeners=500, songs=50, new_songs=10, seed=3)
-FEW = FeedbackSettings(plays=4_000, together=6, at_random=3, shown=10)
+FEW = FeedbackSettings(plays_per_song=60, together=6, at_random=3, shown=10)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_neighbours_are_those_of_a_loop_over_pairs(world: World, folder: Path):
 def test_feedback_is_better_for_true_neighbours_than_for_others():
     world = World(WorldSettings(listeners=2_000, songs=300, new_songs=10, seed=3))
     found = appeal(world, listeners=1_000)
-    answers = feedback(world, found, FeedbackSettings(plays=30_000))
+    answers = feedback(world, found, FeedbackSettings())
     assert (answers.triggers != answers.recalled).all() and (answers.liked <= answers.shown).all()
     near = true_neighbours(found, 30)[answers.triggers] == answers.recalled[:, None]
     rate = answers.liked / answers.shown
