@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bcl_model.augment import Layout, two_views
-from bcl_model.correlation import RunningCorrelation, distances_of, rows_for, squared_correlations, units_of
+from bcl_model.correlation import RunningCorrelation, estimate, rows_for, units_of
 from bcl_model.encoder import Batch, Encoder, mlp, rows_of
 from bcl_model.grouping import group_size, two_groups
 from bcl_model.losses import info_nce
@@ -58,10 +58,9 @@ class Contrast(nn.Module):
     @torch.no_grad()
     def observe(self, encoder: Encoder, resident: Batch, songs: Tensor, generator: torch.Generator) -> None:
         """Let the running correlation see some songs of the catalogue."""
-        rows = rows_for(len(self.units), self.settings.correlation)
+        rows = rows_for(self.units, self.settings.correlation)
         batch = rows_of(resident, without_replacement(songs, rows, generator))
-        distances, present = distances_of(self.units, batch, encoder.join(batch), self.settings.correlation.on)
-        self.correlation.update(squared_correlations(distances, present, self.settings.correlation.estimator))
+        self.correlation.update(estimate(self.units, batch, encoder.join(batch), self.settings.correlation))
 
     def draw(self, songs: Tensor, pairs: Tensor, generator: torch.Generator) -> Tensor:
         count = self.settings.contrast.songs

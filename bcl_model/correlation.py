@@ -16,16 +16,16 @@ fixed catalogue the average only settles at a constant: it moves where inputs dr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations_with_replacement, pairwise
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from bcl_model.encoder import Batch
 from bcl_model.errors import BadModelSettings
 from bcl_model.fields import NONE, Field, Fields, Kind
+from bcl_model.scalars import own_sums_of, sums_of
 from bcl_model.settings import CorrelationOn, CorrelationSettings, Estimator, FieldUnit
 
 MOST_DISTANCES = 1 << 26  # in memory at once; many units are compared on fewer songs
@@ -59,8 +59,31 @@ def units_of(fields: Fields, settings: CorrelationSettings) -> list[Unit]:
     return units
 
 
-def rows_for(units: int, settings: CorrelationSettings) -> int:
-    return min(settings.rows, int((MOST_DISTANCES / units) ** 0.5))
+def estimate(units: Sequence[Unit], batch: Batch, joined: Tensor, settings: CorrelationSettings) -> Tensor:
+    """Signed squares of all pairs of units, (units, units), as these songs show them."""
+    if len(joined) > _rows_with_distances(units):
+        present = torch.stack([_has(unit, batch) for unit in units])
+        return squared_correlations_of_numbers(_numbers(units, batch), present, settings.estimator)
+    distances, present = distances_of(units, batch, joined, settings.on)
+    return squared_correlations(distances, present, settings.estimator)
+
+
+def rows_for(units: Sequence[Unit], settings: CorrelationSettings) -> int:
+    """As many songs as are asked for, where every unit is a number; else as many as distances have room for."""
+    if are_numbers(units, settings.on):
+        return settings.rows
+    return min(settings.rows, _rows_with_distances(units))
+
+
+def are_numbers(units: Sequence[Unit], on: CorrelationOn) -> bool:
+    return on is CorrelationOn.INPUT and all(
+        unit.field.kind is Kind.NUMBER or (unit.field.kind is Kind.VECTOR and unit.part.stop - unit.part.start == 1)
+        for unit in units
+    )
+
+
+def _rows_with_distances(units: Sequence[Unit]) -> int:
+    return int((MOST_DISTANCES / len(units)) ** 0.5)
 
 
 def squared_correlations(distances: Tensor, present: Tensor, estimator: Estimator) -> Tensor:
@@ -77,8 +100,27 @@ def squared_correlations(distances: Tensor, present: Tensor, estimator: Estimato
     n = has @ has.T
     both = a.flatten(1) @ a.flatten(1).T  # Σ a b; what b lacks is zero there
     own = (((a * a) @ has.T) * has.T).sum(dim=1)
-    covariance = _covariance(both, torch.einsum("abi,bai->ab", rows, rows), total * total.T, n, estimator)
-    variance = _covariance(own, (rows * rows).sum(dim=2), total * total, n, estimator)
+    sums = (both, torch.einsum("abi,bai->ab", rows, rows), total * total.T)
+    return _squared(sums, (own, (rows * rows).sum(dim=2), total * total), n, estimator)
+
+
+def squared_correlations_of_numbers(numbers: Tensor, present: Tensor, estimator: Estimator) -> Tensor:
+    """The same of units that are one number each, (units, songs), without a table of distances."""
+    columns, has = numbers.double().cpu().numpy(), present.cpu().numpy()
+    sums, own = np.zeros((2, 3, len(columns), len(columns)))
+    for i, j in combinations_with_replacement(range(len(columns)), 2):
+        both = has[i] & has[j]
+        x, y = columns[i, both], columns[j, both]
+        own[:, i, j], own[:, j, i] = own_sums_of(x), own_sums_of(y)
+        sums[:, i, j] = sums[:, j, i] = sums_of(x, y) if i != j else own_sums_of(x)
+    n = present.double() @ present.double().T
+    of_pairs, of_each = (torch.from_numpy(one).to(n.device) for one in (sums, own))
+    return _squared(tuple(of_pairs), tuple(of_each), n, estimator)
+
+
+def _squared(sums: Sequence[Tensor], own: Sequence[Tensor], n: Tensor, estimator: Estimator) -> Tensor:
+    """From Σ a b, Σ_i a_i. b_i. and a_.. b_.. of two parts, and of each part alone, over the songs that have both."""
+    covariance, variance = _covariance(*sums, n, estimator), _covariance(*own, n, estimator)
     scale = (variance * variance.T).clamp(min=0).sqrt()
     squared = torch.where(scale > 1e-12, covariance / scale.clamp(min=1e-300), 0.0)
     return torch.where(n >= MIN_SONGS, squared, torch.nan)
@@ -94,7 +136,7 @@ def _covariance(products: Tensor, rows: Tensor, totals: Tensor, n: Tensor, estim
 
 def distances_of(units: Sequence[Unit], batch: Batch, joined: Tensor, on: CorrelationOn) -> tuple[Tensor, Tensor]:
     """Distances within each unit and who has it: (units, songs, songs), (units, songs)."""
-    present = torch.stack([batch[""][:, unit.place] > 0 for unit in units])
+    present = torch.stack([_has(unit, batch) for unit in units])
     if on is CorrelationOn.EMBEDDING:
         parts = [joined[:, unit.columns] for unit in units]
         return torch.stack([_euclidean(part) for part in parts]), present
@@ -102,18 +144,31 @@ def distances_of(units: Sequence[Unit], batch: Batch, joined: Tensor, on: Correl
 
 
 def _of_input(unit: Unit, batch: Batch, has: Tensor) -> Tensor:
-    rows = batch[unit.field.name]
     if unit.field.has_words:
-        return _between_sets(rows)
-    if unit.field.kind is Kind.NUMBER:  # back from knot weights to one place between the quantiles
-        knots = torch.arange(rows.shape[1], device=rows.device, dtype=rows.dtype)
-        rows = (rows @ knots / rows.sum(dim=1).clamp(min=1e-12)).unsqueeze(1)
-    else:
-        rows = rows[:, unit.part]
+        return _between_sets(batch[unit.field.name])
+    rows = _values(unit, batch)
     known = rows[has]
     if len(known) < 2:
         return torch.zeros(len(rows), len(rows), device=rows.device)
     return _euclidean((rows - known.mean(dim=0)) / known.std(dim=0).clamp(min=1e-12))
+
+
+def _has(unit: Unit, batch: Batch) -> Tensor:
+    return batch[""][:, unit.place] > 0
+
+
+def _numbers(units: Sequence[Unit], batch: Batch) -> Tensor:
+    """(units, songs)"""
+    return torch.stack([_values(unit, batch)[:, 0] for unit in units])
+
+
+def _values(unit: Unit, batch: Batch) -> Tensor:
+    """Of a number or of part of a vector, (songs, width)."""
+    rows = batch[unit.field.name]
+    if unit.field.kind is not Kind.NUMBER:
+        return rows[:, unit.part]
+    knots = torch.arange(rows.shape[1], device=rows.device, dtype=rows.dtype)
+    return (rows @ knots / rows.sum(dim=1).clamp(min=1e-12)).unsqueeze(1)  # its place between the quantiles
 
 
 def _between_sets(words: Tensor) -> Tensor:
@@ -151,51 +206,3 @@ class RunningCorrelation:
         if self.signed is None:
             raise ValueError("no estimate was given yet")
         return self.signed.clamp(min=0).sqrt()
-
-
-def scalar_covariance(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> float:
-    """dCov² (plain) of two columns of numbers in O(n log² n) (Huo, Szekely 2016; Chaudhuri, Hu 2019)."""
-    n = len(x)
-    order = np.lexsort((y, x))
-    x, y = x[order], y[order]
-    rows_x, rows_y = _scalar_rows(x), _scalar_rows(y)
-    below = _sums_below(y, np.stack([np.ones(n), x, y, x * y]))
-    concordant = float((x * y * below[0] - y * below[1] - x * below[2] + below[3]).sum())
-    signed = n * float(x @ y) - float(x.sum()) * float(y.sum())
-    products = 2 * (2 * concordant - signed)
-    return products / n**2 - 2 * float(rows_x @ rows_y) / n**3 + float(rows_x.sum()) * float(rows_y.sum()) / n**4
-
-
-def scalar_correlation(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> float:
-    """dCor (plain) of two columns of numbers."""
-    scale = (scalar_covariance(x, x) * scalar_covariance(y, y)) ** 0.5
-    return float((max(scalar_covariance(x, y), 0.0) / scale) ** 0.5) if scale > 0 else 0.0
-
-
-def _scalar_rows(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Σ_j |x_i - x_j| for every i."""
-    order = np.argsort(x, kind="stable")
-    ascending = x[order]
-    i, sums = np.arange(1, len(x) + 1), np.cumsum(ascending)
-    rows = np.empty(len(x))
-    rows[order] = (2 * i - len(x)) * ascending + sums[-1] - 2 * sums
-    return rows
-
-
-def _sums_below(y: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """For every i the sum of values[:, j] over j < i with y_j < y_i, by merging blocks of growing size."""
-    n = len(y)
-    sums = np.zeros_like(values)
-    place = np.arange(n)
-    size = 1
-    while size < n:
-        block, is_right = place // (2 * size), (place // size) % 2 == 1
-        order = np.lexsort((~is_right, y, block))  # on equal y the right half first: it counts smaller ones only
-        left = np.where(is_right[order], 0.0, values[:, order])
-        before = np.cumsum(left, axis=1) - left
-        start = np.searchsorted(block[order], block[order])
-        inside = before - before[:, start]
-        right = is_right[order]
-        sums[:, order[right]] += inside[:, right]
-        size *= 2
-    return sums

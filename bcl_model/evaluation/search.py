@@ -1,4 +1,7 @@
-"""The search for settings: so many trials for each method, the same for all, judged on validation songs alone.
+"""The search for settings: so many trials for each method, the same for all, judged where nothing is compared later.
+
+    a catalogue    on the validation songs of its splits
+    worlds         on worlds apart: no seed of a comparison comes near theirs
 
 Trial 0 is the settings as they are given. The others are drawn, each setting from what its method's space names, and
 trial n of every method draws the same value of a setting that they share: none is offered a better chance.
@@ -9,15 +12,21 @@ from dataclasses import dataclass, replace
 from itertools import count
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from bcl_model.errors import BadModelSettings
 from bcl_model.evaluation.contenders import Contender
-from bcl_model.evaluation.measures import LISTENER_TO_SONGS, SONG_TO_SONGS, song_to_listeners
-from bcl_model.evaluation.rounds import Plan, Source, Step, run
+from bcl_model.evaluation.measures import BUDGET, LISTENER_TO_SONGS, SONG_TO_SONGS, song_to_listeners
+from bcl_model.evaluation.rounds import Outcome, Plan, Source, Step, run
+from bcl_model.evaluation.worlds import run_worlds
 from bcl_model.rivals import Space
+
+FIRST_APART = 1_000_003  # seed of the first world of a search
+
+Judge: TypeAlias = Callable[[Sequence[Contender]], Outcome]
+Heard: TypeAlias = Callable[[Step, float], None]
 
 
 @dataclass(frozen=True)
@@ -45,27 +54,43 @@ class Found:
         return self.tried[0]
 
 
-def search(
-    source: Source,
-    methods: Sequence[Contender],
+def on_validation_songs(
+    source: Source, plan: Plan, out: Path, *, jobs: int = 1, progress: Heard = lambda step, seconds: None
+) -> Judge:
+    """What is kept in `out` is not tried again."""
+    within = replace(plan, within=True)
+    return lambda tries: run(source, tries, within, out, jobs=jobs, progress=progress)
+
+
+def on_worlds_apart(
+    source_of: Callable[[float, int], Source],
+    values: Sequence[float],
     plan: Plan,
     out: Path,
     *,
+    jobs: int = 1,
+    progress: Heard = lambda step, seconds: None,
+) -> Judge:
+    apart = replace(plan, first_seed=FIRST_APART)
+    return lambda tries: run_worlds(source_of, values, tries, apart, out, jobs=jobs, progress=progress)
+
+
+def search(
+    judge: Judge,
+    methods: Sequence[Contender],
+    *,
     measure: str,
+    budget: int = BUDGET,
     trials: int,
     seed: int = 1,
     vary: Sequence[str] = (),
-    jobs: int = 1,
-    progress: Callable[[Step, float], None] = lambda step, seconds: None,
 ) -> list[Found]:
-    """`vary` names the settings that are tried, all of a method's space where it is empty; what is kept in `out` is
-    not tried again."""
-    known = (*SONG_TO_SONGS, *song_to_listeners(plan.budget), *LISTENER_TO_SONGS)
+    """`vary` names the settings that are tried, all of a method's space where it is empty."""
+    known = (*SONG_TO_SONGS, *song_to_listeners(budget), *LISTENER_TO_SONGS)
     if measure not in known:
         raise BadModelSettings(f"there is no measure {measure!r}; there are {', '.join(known)}")
     tries = {one.name: candidates(one, trials, seed, vary) for one in methods}
-    every = [one for of in tries.values() for one in of]
-    outcome = run(source, every, replace(plan, within=True), out, jobs=jobs, progress=progress)
+    outcome = judge([one for of in tries.values() for one in of])
 
     def tried(one: Contender) -> Tried:
         by = {way: float(np.mean(of.values(one.name, measure))) for way, of in outcome.compared.items()}

@@ -7,31 +7,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streams.commands.worlds import data_options, exponents_of, source_of
+
 if TYPE_CHECKING:
     from bcl_model.evaluation.contenders import Contender
-    from bcl_model.evaluation.rounds import Outcome, Plan, Source
+    from bcl_model.evaluation.rounds import Outcome, Plan
 
 EXAMPLE = "bcl evaluate --data my-catalogue --methods popularity content bpr demo --by album --seeds 5"
 
 OF_WORLDS = ("worlds/bpr", "worlds/rfm", "worlds/cfm", "worlds/bcl")  # of config/models
-EXPONENTS = (0.6, 1.22, 1.8)  # of the plays' power law: even, as the world usually is, and steep
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="a folder: items.parquet, interactions.parquet, fields.toml"
-    )
-    parser.add_argument(
-        "--worlds",
-        type=float,
-        nargs="*",
-        metavar="EXPONENT",
-        help="in place of a folder: simulated worlds whose plays fall as rank^-EXPONENT, a new one for each seed",
-    )
-    parser.add_argument("--listeners", type=int, default=4_000, help="of a simulated world")
-    parser.add_argument("--songs", type=int, default=1_500, help="of a simulated world")
-    parser.add_argument("--plays", type=int, default=160_000, help="of a simulated world")
-    parser.add_argument("--fields", type=Path, metavar="FILE", help="the description, if it is not in the data folder")
+    data_options(parser)
     parser.add_argument(
         "--methods", nargs="+", metavar="NAME|FILE", help="known methods, or settings of config/models or of a file"
     )
@@ -66,13 +54,11 @@ def run(args: argparse.Namespace) -> int:
     from streams.commands.train import MODELS
     from streams.errors import BadSettings
 
-    if (args.data is None) == (args.worlds is None):
-        raise BadSettings("say --data DIR or --worlds, one of the two")
-    exponents = args.worlds if args.worlds is None else args.worlds or EXPONENTS
+    exponents = exponents_of(args)
     usual = TABLE if args.table else OF_WORLDS if exponents else ("random", "popularity", "content", "bpr", "demo")
     ways = tuple(args.by or (("song", "album") if args.table and not exponents else ("song",)))
     seeds = args.seeds if args.seeds is not None else 5 if args.table else 1
-    for name in ("listeners", "songs", "plays", "budget", "jobs"):
+    for name in ("budget", "jobs"):
         if getattr(args, name) < 1:
             raise BadSettings(f"--{name} is {getattr(args, name)}, wanted at least 1")
     if seeds < 1:
@@ -110,8 +96,6 @@ def _outcome(
     from bcl_model.catalogue import read_catalogue
     from bcl_model.evaluation.rounds import Step, run
     from bcl_model.evaluation.worlds import run_worlds
-    from streams.world.catalogue import simulated, skewed
-    from streams.world.world import WorldSettings
 
     def progress(step: Step, seconds: float) -> None:
         said(f"{step.contender.name} by {step.by}, seed {step.seed}")
@@ -119,12 +103,7 @@ def _outcome(
     if not exponents:
         source = partial(read_catalogue, args.data, args.fields)
         return run(source, chosen, plan, args.out, jobs=args.jobs, progress=progress)
-    world = WorldSettings(listeners=args.listeners, songs=args.songs, new_songs=1)
-
-    def source_of(exponent: float, seed: int) -> "Source":
-        return partial(simulated, skewed(world, exponent, seed), args.plays)
-
-    return run_worlds(source_of, exponents, chosen, plan, args.out, jobs=args.jobs, progress=progress)
+    return run_worlds(source_of(args), exponents, chosen, plan, args.out, jobs=args.jobs, progress=progress)
 
 
 def _described(args: argparse.Namespace) -> str:

@@ -1,4 +1,4 @@
-"""`bcl train`: a data folder in, an artifact out; with --search, the settings that do best on validation songs."""
+"""`bcl train`: a data folder in, an artifact out; with --search, settings chosen where nothing is compared later."""
 
 import argparse
 import json
@@ -10,16 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from streams.commands.worlds import data_options, exponents_of, source_of
+
 EXAMPLE = "bcl train --data my-catalogue --model bcl --out runs/models --promote"
 
 MODELS = Path(__file__).parents[2] / "config" / "models"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="items.parquet, interactions.parquet, fields.toml"
-    )
-    parser.add_argument("--fields", type=Path, metavar="FILE", help="the description, if it is not in the data folder")
+    data_options(parser)
     parser.add_argument(
         "--model", default="demo", metavar="NAME|FILE", help="a model of config/models or a TOML file (default: demo)"
     )
@@ -34,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--trials", type=int, default=8, help="of a search, for each method")
     parser.add_argument("--vary", nargs="+", default=[], metavar="KEY", help="settings to search (default: all)")
-    parser.add_argument("--by", nargs="+", default=["song", "album"], metavar="FIELD", help="of a search: held out")
+    parser.add_argument("--by", nargs="+", metavar="FIELD", help="of a search: held out (song album; of worlds song)")
     parser.add_argument("--budget", type=int, default=100, help="of a search: listeners for each song")
     parser.add_argument(
         "--measure", metavar="NAME", help="of a search: the best has most (default: precision at the budget)"
@@ -55,7 +54,10 @@ def _train(args: argparse.Namespace) -> int:
     from bcl_model.settings import read_settings
     from bcl_model.train import train
     from streams.commands.model import told
+    from streams.errors import BadSettings
 
+    if exponents_of(args):
+        raise BadSettings("--worlds is for a search; one model is trained on --data DIR")
     with told():
         settings = read_settings(settings_file(args.model))
         said: dict[str, Any] = {"seed": args.seed, "steps": args.steps, "device": args.device}
@@ -90,8 +92,8 @@ def _search(args: argparse.Namespace) -> int:
     from bcl_model.evaluation.contenders import contenders
     from bcl_model.evaluation.measures import song_to_listeners
     from bcl_model.evaluation.model_file import write_model
-    from bcl_model.evaluation.rounds import Plan
-    from bcl_model.evaluation.search import search
+    from bcl_model.evaluation.rounds import Plan, Step
+    from bcl_model.evaluation.search import on_validation_songs, on_worlds_apart, search
     from streams.commands.model import told
     from streams.commands.progress import bar
     from streams.errors import BadSettings
@@ -102,28 +104,30 @@ def _search(args: argparse.Namespace) -> int:
     for name in ("trials", "budget", "jobs"):
         if getattr(args, name) < 1:
             raise BadSettings(f"--{name} is {getattr(args, name)}, wanted at least 1")
-    plan, seed = Plan(tuple(args.by), budget=args.budget), 1 if args.seed is None else args.seed
+    exponents = exponents_of(args)
+    ways = tuple(args.by or (("song",) if exponents else ("song", "album")))
+    plan, seed = Plan(ways, budget=args.budget), 1 if args.seed is None else args.seed
     measure = args.measure or song_to_listeners(args.budget)[0]
     with told():
         methods = contenders(args.search, args.models)
-        source = partial(read_catalogue, args.data, args.fields)
-        with bar(len(methods) * args.trials * len(plan.by), quiet=args.json) as said:
+        with bar(len(methods) * args.trials * len(ways) * len(exponents or [0]), quiet=args.json) as said:
+
+            def progress(step: Step, _: float) -> None:
+                said(f"{step.contender.name} by {step.by}")
+
+            if exponents:
+                judge = on_worlds_apart(source_of(args), exponents, plan, args.out, jobs=args.jobs, progress=progress)
+            else:
+                source = partial(read_catalogue, args.data, args.fields)
+                judge = on_validation_songs(source, plan, args.out, jobs=args.jobs, progress=progress)
             found = search(
-                source,
-                methods,
-                plan,
-                args.out,
-                measure=measure,
-                trials=args.trials,
-                seed=seed,
-                vary=args.vary,
-                jobs=args.jobs,
-                progress=lambda step, _: said(f"{step.contender.name} by {step.by}"),
+                judge, methods, measure=measure, budget=args.budget, trials=args.trials, seed=seed, vary=args.vary
             )
+    judged_on = "worlds apart" if exponents else "validation songs"
     for one in found:
         why = (
             f"bcl train --search: trial {one.tried.index(one.best)} of {len(one.tried)}, seed {seed}, {measure} "
-            f"{one.best.score:.4f} (as given {one.given.score:.4f}) on validation songs by {', '.join(plan.by)}."
+            f"{one.best.score:.4f} (as given {one.given.score:.4f}) on {judged_on} by {', '.join(one.best.by)}."
         )
         file = args.models / f"{one.name}.toml"
         write_model(file, one.best.contender, why)

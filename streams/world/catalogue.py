@@ -1,6 +1,8 @@
 """A simulated world as a catalogue to train on and to judge by: its songs, and who played what of them effectively."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from bcl_model.catalogue import Catalogue
 from bcl_model.fields import Content, inferred
@@ -24,6 +26,11 @@ def simulated(settings: WorldSettings, plays: int) -> Catalogue:
         tuple(map(listener_id, range(settings.listeners))),
         inferred(contents, leave_out=LEFT_OUT),
     )
+
+
+def worlds(settings: WorldSettings, plays: int) -> Callable[[float, int], Callable[[], Catalogue]]:
+    """Of an exponent and a seed: how a process makes that world's catalogue."""
+    return lambda exponent, seed: partial(simulated, skewed(settings, exponent, seed), plays)
 
 
 def skewed(settings: WorldSettings, exponent: float, seed: int) -> WorldSettings:

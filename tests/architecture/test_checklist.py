@@ -56,7 +56,7 @@ BOXES = {
         "bcl_model/test_correlation.py::test_the_fixtures_hold",
         "bcl_model/test_correlation.py::test_the_matrix_equals_the_slow_loops",
         "bcl_model/test_correlation.py::test_the_bias_table_holds",
-        "bcl_model/test_correlation.py::test_the_fast_form_for_numbers_agrees_also_with_ties",
+        "bcl_model/test_correlation.py::test_the_fast_form_for_numbers_agrees_also_with_ties_and_gaps",
     ],
     "absent rows do not correlate": [
         "bcl_model/test_correlation.py::test_a_shared_block_of_absent_songs_does_not_make_parts_look_correlated",

@@ -164,9 +164,20 @@ def test_a_search_writes_the_settings_that_it_chose(
     assert tomllib.loads((models / "headroom.toml").read_text()) == {"method": "headroom", **chosen}
 
 
+def test_a_search_may_be_made_on_worlds_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--worlds", "1.8", "--listeners", "200", "--songs", "120", "--plays", "3000"]
+    words = ["train", "--search", "headroom", "--trials", "2", *small, "--out", str(tmp_path / "search")]
+
+    assert main([*words, "--models", str(tmp_path / "config")]) == 0
+
+    assert "on worlds apart by song, power law 1.8" in capsys.readouterr().out
+    assert "on worlds apart by song" in (tmp_path / "config" / "headroom.toml").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ("--worlds", "say --data DIR or --worlds, one of the two"),
         ("--search random --promote", "--promote is for training one model"),
         ("--search random --trials 0", "--trials is 0, wanted at least 1"),
         ("--search nobody", "'nobody' is no file and no method"),

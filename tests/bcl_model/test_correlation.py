@@ -5,12 +5,14 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from bcl_model import correlation
 from bcl_model.correlation import (
     RunningCorrelation,
     distances_of,
-    scalar_correlation,
-    scalar_covariance,
+    estimate,
+    rows_for,
     squared_correlations,
+    squared_correlations_of_numbers,
     units_of,
 )
 from bcl_model.encoder import Encoder, tensors_of
@@ -50,6 +52,12 @@ def fast(parts: list[Doubles], estimator: Estimator, present: npt.NDArray[np.boo
     return squared_correlations(stacked, has, estimator).numpy()
 
 
+def of_numbers(columns: list[Doubles], estimator: Estimator, present: npt.NDArray[np.bool_] | None = None) -> Doubles:
+    stacked = torch.from_numpy(np.stack(columns))
+    has = torch.ones(stacked.shape, dtype=torch.bool) if present is None else torch.from_numpy(present)
+    return squared_correlations_of_numbers(stacked, has, estimator).numpy()
+
+
 LINE = np.arange(1.0, 6)
 FIXTURES = [  # data, dCov², dCor, U-centred covariance, R*²
     (LINE, LINE**2, 7.296, 0.9869160440537484, 6.4, 0.9931270663228416),
@@ -74,8 +82,8 @@ def test_the_fixtures_hold(
     assert fast([x, y], Estimator.PLAIN)[0, 1] ** 0.5 == pytest.approx(correlation, rel=1e-12)
     assert fast([x, y], Estimator.U_CENTRED)[0, 1] == pytest.approx(squared, rel=1e-12)
     if x.ndim == 1:
-        assert scalar_covariance(x, y) == pytest.approx(covariance, rel=1e-12)
-        assert scalar_correlation(x, y) == pytest.approx(correlation, rel=1e-12)
+        assert of_numbers([x, y], Estimator.PLAIN)[0, 1] ** 0.5 == pytest.approx(correlation, rel=1e-12)
+        assert of_numbers([x, y], Estimator.U_CENTRED)[0, 1] == pytest.approx(squared, rel=1e-12)
 
 
 @pytest.mark.parametrize("n", [5, 12, 40])
@@ -93,16 +101,34 @@ def test_the_matrix_equals_the_slow_loops(n: int) -> None:
                 assert matrix[i, j] == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("n", [2, 5, 50, 200])
-def test_the_fast_form_for_numbers_agrees_also_with_ties(n: int) -> None:
+@pytest.mark.parametrize("n", [4, 5, 50, 200])
+@pytest.mark.parametrize("estimator", Estimator)
+def test_the_fast_form_for_numbers_agrees_also_with_ties_and_gaps(n: int, estimator: Estimator) -> None:
     rng = np.random.default_rng(n)
-    for x, y in (
-        (rng.normal(size=n), rng.normal(size=n)),
-        (rng.integers(4, size=n).astype(float), rng.integers(3, size=n).astype(float)),
-        (np.sort(rng.normal(size=n)), np.ones(n)),
-    ):
-        assert scalar_covariance(x, y) == pytest.approx(slow_plain(distances(x), distances(y)), abs=1e-13)
-        assert scalar_covariance(x, x) == pytest.approx(slow_plain(distances(x), distances(x)), abs=1e-13)
+    columns = [rng.normal(size=n), rng.normal(size=n), np.sort(rng.normal(size=n)), np.ones(n)]
+    columns += [rng.integers(most, size=n).astype(float) for most in (4, 3)]
+    present = rng.random((len(columns), n)) < 0.8
+
+    for has in (None, present):
+        np.testing.assert_allclose(of_numbers(columns, estimator, has), fast(columns, estimator, has), atol=1e-11)
+
+
+def test_numbers_are_compared_on_more_songs_than_distances_have_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(13)
+    songs = [content(tempo=float(tempo)) for tempo in rng.normal(120, 20, size=60)]
+    fields = FIELDS.learned(songs)
+    batch = tensors_of(fields.encode(songs))
+    joined = torch.zeros(60, fields.width)
+    asked = CorrelationSettings(unit=FieldUnit.DIMENSION, rows=60)
+    words_too = units_of(fields, asked)
+    numbers = [unit for unit in words_too if not unit.field.has_words]
+    with_distances = estimate(numbers, batch, joined, asked)
+
+    monkeypatch.setattr(correlation, "MOST_DISTANCES", 1000)
+
+    assert rows_for(words_too, asked) == int((1000 / len(words_too)) ** 0.5)
+    assert rows_for(numbers, asked) == 60
+    torch.testing.assert_close(estimate(numbers, batch, joined, asked), with_distances)
 
 
 def test_songs_that_lack_a_part_do_not_count_for_its_pairs() -> None:

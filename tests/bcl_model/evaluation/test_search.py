@@ -11,8 +11,16 @@ from bcl_model.catalogue import Catalogue
 from bcl_model.errors import BadModelSettings
 from bcl_model.evaluation.contenders import Contender, contender
 from bcl_model.evaluation.model_file import to_toml, write_model
-from bcl_model.evaluation.rounds import Bench, Plan, Step
-from bcl_model.evaluation.search import Found, Tried, candidates, search
+from bcl_model.evaluation.rounds import Bench, Plan, Source, Step
+from bcl_model.evaluation.search import (
+    FIRST_APART,
+    Found,
+    Tried,
+    candidates,
+    on_validation_songs,
+    on_worlds_apart,
+    search,
+)
 from bcl_model.fields import inferred
 from bcl_model.rivals import RIVALS
 from tests.builders.songs import world
@@ -66,9 +74,10 @@ def test_trials_are_judged_on_validation_songs_and_never_on_test_songs(tmp_path:
 
 def test_the_best_trial_is_chosen_and_a_second_search_tries_nothing_again(tmp_path: Path) -> None:
     steps: list[Step] = []
-    find = partial(search, small, [HEADROOM], PLAN, tmp_path, measure=MEASURE, trials=3)
+    judge = on_validation_songs(small, PLAN, tmp_path, progress=lambda step, _: steps.append(step))
+    find = partial(search, judge, [HEADROOM], measure=MEASURE, budget=30, trials=3)
 
-    [found] = find(progress=lambda step, _: steps.append(step))
+    [found] = find()
 
     kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "judged").iterdir()}
     assert len(steps) == len(kept) == 6  # three trials, each held out in two ways
@@ -79,8 +88,22 @@ def test_the_best_trial_is_chosen_and_a_second_search_tries_nothing_again(tmp_pa
 
 def test_a_measure_that_is_none_is_refused_before_the_first_trial(tmp_path: Path) -> None:
     with pytest.raises(BadModelSettings, match="there is no measure 'fame'; there are song_to_songs_recall_at_50"):
-        search(small, [HEADROOM], PLAN, tmp_path, measure="fame", trials=1)
+        search(on_validation_songs(small, PLAN, tmp_path), [HEADROOM], measure="fame", trials=1)
     assert not list(tmp_path.iterdir())
+
+
+def test_worlds_of_a_search_are_none_that_is_compared(tmp_path: Path) -> None:
+    asked: list[tuple[float, int]] = []
+
+    def source_of(value: float, seed: int) -> Source:
+        asked.append((value, seed))
+        return small
+
+    judge = on_worlds_apart(source_of, (0.6, 1.8), Plan(seeds=2, budget=30), tmp_path)
+    [found] = search(judge, [HEADROOM], measure=MEASURE, budget=30, trials=2)
+
+    assert asked == [(value, FIRST_APART + n) for value in (0.6, 1.8) for n in range(2)]
+    assert list(found.best.by) == ["song, power law 0.6", "song, power law 1.8"]
 
 
 def test_equal_scores_leave_what_was_given() -> None:
