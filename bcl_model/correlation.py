@@ -17,6 +17,7 @@ fixed catalogue the average only settles at a constant: it moves where inputs dr
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement, pairwise
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ from bcl_model.settings import CorrelationOn, CorrelationSettings, Estimator, Fi
 
 MOST_DISTANCES = 1 << 26  # in memory at once; many units are compared on fewer songs
 MIN_SONGS = 4  # the U-centred form divides by n - 3
+
+Sums: TypeAlias = tuple[Tensor, ...]  # (units, units) each: Σ a b, Σ_i a_i. b_i., a_.. b_..
 
 
 @dataclass(frozen=True)
@@ -115,18 +118,19 @@ def squared_correlations_of_numbers(numbers: Tensor, present: Tensor, estimator:
         sums[:, i, j] = sums[:, j, i] = sums_of(x, y) if i != j else own_sums_of(x)
     n = present.double() @ present.double().T
     of_pairs, of_each = (torch.from_numpy(one).to(n.device) for one in (sums, own))
-    return _squared(tuple(of_pairs), tuple(of_each), n, estimator)
+    return _squared(of_pairs.unbind(), of_each.unbind(), n, estimator)
 
 
-def _squared(sums: Sequence[Tensor], own: Sequence[Tensor], n: Tensor, estimator: Estimator) -> Tensor:
-    """From Σ a b, Σ_i a_i. b_i. and a_.. b_.. of two parts, and of each part alone, over the songs that have both."""
-    covariance, variance = _covariance(*sums, n, estimator), _covariance(*own, n, estimator)
+def _squared(sums: Sums, own: Sums, n: Tensor, estimator: Estimator) -> Tensor:
+    """From the sums of two parts, and of each part alone over the songs that have both."""
+    covariance, variance = _covariance(sums, n, estimator), _covariance(own, n, estimator)
     scale = (variance * variance.T).clamp(min=0).sqrt()
     squared = torch.where(scale > 1e-12, covariance / scale.clamp(min=1e-300), 0.0)
     return torch.where(n >= MIN_SONGS, squared, torch.nan)
 
 
-def _covariance(products: Tensor, rows: Tensor, totals: Tensor, n: Tensor, estimator: Estimator) -> Tensor:
+def _covariance(sums: Sums, n: Tensor, estimator: Estimator) -> Tensor:
+    products, rows, totals = sums
     if estimator is Estimator.PLAIN:
         n = n.clamp(min=1)
         return products / n**2 - 2 * rows / n**3 + totals / n**4
