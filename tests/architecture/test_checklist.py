@@ -66,7 +66,7 @@ BOXES = {
         "bcl_model/test_grouping.py::test_random_ignores_the_correlation_and_gumbel_follows_it",
         "bcl_model/test_grouping.py::test_top_takes_the_most_correlated_partners_of_the_seed",
         "bcl_model/test_grouping.py::test_gumbel_draws_partners_without_replacement",
-        "bcl_model/rivals/test_models.py::test_a_contrastive_model_is_bpr_with_its_own_grouping",
+        "bcl_model/rivals/test_models.py::test_a_contrastive_model_is_bpr_with_its_own_views",
     ],
     "operators random, span, noise, mixture": [
         "bcl_model/test_augment.py::test_masks_zero_the_share_that_was_asked_for",
