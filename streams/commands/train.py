@@ -123,11 +123,13 @@ def _search(args: argparse.Namespace) -> int:
             found = search(
                 judge, methods, measure=measure, budget=args.budget, trials=args.trials, seed=seed, vary=args.vary
             )
-    judged_on = "worlds apart" if exponents else "validation songs"
+    judged_on = f"{'worlds apart' if exponents else 'validation songs'} by {', '.join(ways)}"
+    if exponents:
+        judged_on += f", power laws {', '.join(f'{exponent:g}' for exponent in exponents)}"
     for one in found:
         why = (
             f"bcl train --search: trial {one.tried.index(one.best)} of {len(one.tried)}, seed {seed}, {measure} "
-            f"{one.best.score:.4f} (as given {one.given.score:.4f}) on {judged_on} by {', '.join(one.best.by)}."
+            f"{one.best.score:.4f} (as given {one.given.score:.4f}) on {judged_on}."
         )
         file = args.models / f"{one.name}.toml"
         write_model(file, one.best.contender, why)

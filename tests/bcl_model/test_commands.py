@@ -170,7 +170,7 @@ def test_a_search_may_be_made_on_worlds_apart(tmp_path: Path, capsys: pytest.Cap
 
     assert main([*words, "--models", str(tmp_path / "config")]) == 0
 
-    assert "on worlds apart by song, power law 1.8" in capsys.readouterr().out
+    assert "on worlds apart by song, power laws 1.8." in capsys.readouterr().out
     assert "on worlds apart by song" in (tmp_path / "config" / "headroom.toml").read_text()
 
 
