@@ -3,15 +3,14 @@
     near      log of the share of the song's nearest warm songs that the listener heard: softmax of similarity / t
     own       log(1 + songs that the listener heard of the song's artist, of its album)
     lie       cosine of where the listener lies and where the audiences of the song's kin lie (see kin.py)
-    of song       how many kin it has, how many listeners they and its near songs have, the numbers that it says
-    of listener   how many songs were heard, of how many artists and albums, and the share of the most heard one
+    of song   how many kin it has, how many listeners they and its near songs have
+    of listener   how many songs were heard
 
 Evidence follows from the plays of the warm songs that are handed over; a song that it is for is none of them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,6 @@ from bcl_model.kin import basis_of, places_of, says_of
 from bcl_model.settings import ReachSettings
 
 Ints = npt.NDArray[np.int64]
-Column: TypeAlias = npt.NDArray[Any]
 
 LEAST = 1e-3  # of a share, before its logarithm
 SEED = 1  # of the basis of tastes
@@ -66,16 +64,13 @@ def evidence(
     basis = basis_of(heard, settings.width, SEED)
     lies, places = places_of(heard, basis)
     near = () if similarities is None else tuple(_near(similarities, t, settings) for t in settings.temperatures)
-    counts, words, kin = [], [], []
-    of_songs: list[Column] = [column for name in settings.numbers for column in _said(contents, songs, name)]
-    of_listeners: list[Column] = [songs_of]
+    counts, words, kin, of_songs = [], [], [], []
     for name in settings.fields:
         words_said, says = says_of(contents, name)
         if not words_said:
             continue
         of_warm, of_all = says[warm], says[songs]
         counts.append((heard @ of_warm).tocsr())
-        of_listeners += _spread(counts[-1], songs_of)
         words.append(of_all.T.tocsr())
         kin.append(_unit(of_all @ (of_warm.T @ places)).T)
         how_many, how_heard = of_all @ of_warm.sum(axis=0), of_all @ (of_warm.T @ listeners_of)
@@ -89,22 +84,8 @@ def evidence(
         _unit(lies),
         tuple(kin),
         np.stack(of_songs, axis=-1, dtype=np.float32) if of_songs else np.zeros((len(songs), 0), np.float32),
-        np.log1p(np.stack(of_listeners, axis=-1, dtype=np.float32)),
+        np.log1p(songs_of)[:, None],
     )
-
-
-def _said(contents: Sequence[Content], songs: Ints, name: str) -> list[Column]:
-    """Of each song the number that it says, by its logarithm, or the mean of the others'; and whether it says one."""
-    said = [contents[song].attributes.get(name) for song in songs]
-    is_said = np.array([isinstance(number, (int, float)) for number in said])
-    numbers = np.array([number if isinstance(number, (int, float)) else 0.0 for number in said])
-    logs = np.sign(numbers) * np.log1p(np.abs(numbers))
-    return [np.where(is_said, logs, logs[is_said].mean() if is_said.any() else 0), is_said]
-
-
-def _spread(counts: sparse.csr_array, songs_of: Floats) -> list[Column]:
-    """Of each listener how many words were heard, and the share of its songs that say the one heard most."""
-    return [np.diff(counts.indptr), counts.max(axis=1).toarray().ravel() / np.maximum(songs_of, 1)]
 
 
 def _near(similarities: npt.NDArray[np.floating], temperature: float, settings: ReachSettings) -> sparse.csr_array:

@@ -163,7 +163,6 @@ class ReachSettings:
     fitted: bool = False  # by evidence weighed on the validation songs (reach.py, ranker.py); else through near songs
     similarity: bool = True  # the model's similarities are evidence; off: the ablation that shows what they add
     fields: tuple[str, ...] = ()  # of words that a listener's own songs are counted by
-    numbers: tuple[str, ...] = ()  # that songs say, by which they may be more or less played
     neighbours: int = 200  # nearest warm songs
     temperatures: tuple[float, ...] = (0.02, 0.05, 0.2)  # of the softmax over them, evidence for each
     width: int = 400  # of the basis of tastes in which listeners and audiences lie

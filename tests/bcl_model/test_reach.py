@@ -70,30 +70,6 @@ def test_without_similarities_no_evidence_comes_of_the_model() -> None:
     np.testing.assert_array_equal(with_model.of_songs[:, :-2], without.of_songs)
 
 
-def test_a_listener_is_known_by_how_its_songs_spread_over_artists() -> None:
-    of_listeners = found().of_listeners
-
-    for u in range(LISTENERS):
-        heard = np.unique(PLAYS.songs[PLAYS.listeners == u])
-        _, times = np.unique([str(artist(song)) for song in heard if artist(song) is not None], return_counts=True)
-        np.testing.assert_allclose(
-            np.expm1(of_listeners[u]), [len(heard), len(times), max(times) / len(heard)], rtol=1e-5
-        )
-
-
-def test_a_number_that_a_song_lacks_is_the_mean_of_the_others() -> None:
-    settings = replace(SETTINGS, numbers=("duration",))
-    contents = [replace(one, attributes={**one.attributes, "duration": 99.0}) for one in CONTENTS]
-    contents[WARM + 2] = Content({"duration": 199})
-    contents[-1] = Content()
-
-    of_songs = evidence(contents, HEARD, np.arange(WARM), np.arange(WARM, SONGS), None, settings).of_songs
-
-    said = [*[np.log(100)] * 2, np.log(200), *[np.log(100)] * 4]
-    np.testing.assert_allclose(of_songs[:, 0], [*said, np.mean(said)], rtol=1e-6)
-    np.testing.assert_array_equal(of_songs[:, 1], [1.0] * 7 + [0.0])
-
-
 def test_fields_that_nobody_says_add_nothing() -> None:
     more = found(settings=replace(SETTINGS, fields=("artist", "label")))
 
