@@ -169,7 +169,7 @@ class Feed(Service):
             while not self.should_stop:
                 await self._assigned.wait()
                 fetched = await self._take(topic)
-                if fetched.records:
+                if fetched.records and self.is_assigned:  # what comes after the partitions were given up is not ours
                     for partition, records in fetched.records.items():
                         at = TopicPartition(self._topic_settings.prefix + topic.name, partition)
                         self._handed[at] = records[-1].offset + 1
