@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from streams.broker.embedded import EmbeddedKafka
 from streams.broker.topics import create, drop
@@ -20,6 +21,10 @@ from tests.harness.scene import artifact_of, catalogue_records, play_records, sm
 BROKER_FIXTURES = {"kafka", "kafka_settings", "topics", "make_topics", "make_cluster", "three_brokers", "make_live"}
 
 TAKES_MINUTES = ("chaos", "slow")
+
+# However slow the machine is, an example takes the time that it takes.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 PLAYS_BEFORE = 15_000
 

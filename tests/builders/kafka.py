@@ -8,6 +8,8 @@ from typing import Any
 from streams.broker.security import kafka_python_arguments
 from streams.settings import KafkaSettings, TopicSettings
 
+SHORTEST_SESSION_MS = 6_000  # that a broker allows: who dies is missed soon, and who is slow may be taken for dead
+
 
 def kafka_settings(brokers: str, **changes: Any) -> KafkaSettings:
     settings = KafkaSettings(
@@ -19,7 +21,7 @@ def kafka_settings(brokers: str, **changes: Any) -> KafkaSettings:
         sasl_mechanism="SCRAM-SHA-256",
         sasl_user="",
         sasl_password="",
-        session_timeout_ms=6000,
+        session_timeout_ms=30_000,
         heartbeat_ms=1000,
         compression="lz4",
     )

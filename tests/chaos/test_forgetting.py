@@ -15,7 +15,7 @@ from streams.contracts.releases import Release
 from streams.contracts.topics import DAY_MS, LISTENER_ERASURES, PUSH_TARGETS, SONG_DECISIONS, SONG_RELEASES
 from streams.state.layout import ERASED, keyed
 from streams.world.world import World
-from tests.harness.live import Live
+from tests.harness.live import COMES_WITHIN_S, Live
 from tests.twin.check import check
 from tests.twin.log import read_state
 
@@ -23,8 +23,7 @@ pytestmark = pytest.mark.chaos
 
 
 def test_a_withdrawn_song_leaves_the_answers_of_all_workers(live: Live, world: World) -> None:
-    live.start("one"), live.start("two")
-    live.drained()
+    live.begin("one", "two")
     [new] = world.new_releases(1)
     release(live, world, msgspec.structs.replace(new, song_id="first"))
     live.drained()
@@ -32,7 +31,7 @@ def test_a_withdrawn_song_leaves_the_answers_of_all_workers(live: Live, world: W
     for n, song_id in enumerate(nearest):
         songs = {name: worker.status()["songs"] for name, worker in live.workers.items()}
         live.produce(SONG_RELEASES, [(song_id, None, world.settings.start_ms)])
-        until = time.monotonic() + 30  # `python -m tests.benchmarks withdrawal` tells how long it takes
+        until = time.monotonic() + COMES_WITHIN_S  # `python -m tests.benchmarks withdrawal` tells how long it takes
         while any(worker.status()["songs"] >= songs[name] for name, worker in live.workers.items()):
             assert time.monotonic() < until, f"{song_id} is still there"
             time.sleep(0.01)
@@ -49,13 +48,14 @@ def test_an_erased_listener_gets_no_target_and_leaves_no_byte_behind(
     make_live: Callable[..., Live], world: World
 ) -> None:
     live = make_live(BCL__CHECKPOINTS__KEEP_H="0.003")
-    live.start("one")
-    live.drained()
+    live.begin("one")
     live.start("two")  # half of the partitions move, and "one" keeps their state, which grows old
     live.owning("one", "two")
     release(live, world, *world.new_releases(2), before_ms=DAY_MS)
     live.drained()
-    erased = sorted({one.listener_id for _, _, one in live.contracts(PUSH_TARGETS)})[::40][:5]
+    told = sorted({one.listener_id for _, _, one in live.contracts(PUSH_TARGETS)})
+    # RocksDB parts its tables by keys that nobody may have: one that somebody has, with its last character counted up.
+    erased = [name for name in told if name.endswith("0")][::5][:5]
     folders = [live.folder / name for name in ("one", "two", "checkpoints")]
     assert files_with(folders, erased), "they were there before"
     listeners = sum(worker.status()["listeners"] for worker in live.workers.values())
@@ -70,7 +70,7 @@ def test_an_erased_listener_gets_no_target_and_leaves_no_byte_behind(
     assert later and not later & set(erased)
     assert sum(worker.status()["listeners"] for worker in live.workers.values()) == listeners - len(erased)
 
-    until = time.monotonic() + 60
+    until = time.monotonic() + COMES_WITHIN_S
     while found := files_with(folders, erased):
         assert time.monotonic() < until, found
         time.sleep(0.5)

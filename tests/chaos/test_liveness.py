@@ -8,7 +8,7 @@ from kafka import KafkaAdminClient
 from streams.broker.security import kafka_python_arguments
 from streams.contracts.topics import PUSH_TARGETS, SONG_RELEASES
 from streams.world.world import World
-from tests.harness.live import Live
+from tests.harness.live import COMES_WITHIN_S, Live
 
 pytestmark = pytest.mark.chaos
 
@@ -16,14 +16,13 @@ pytestmark = pytest.mark.chaos
 def test_a_worker_whose_partition_does_not_move_ends_with_the_reason(
     make_live: Callable[..., Live], world: World
 ) -> None:
-    live = make_live(BCL__WORKER__PROGRESS_WITHIN_S="6")
-    live.start("one")
-    live.drained()
+    live = make_live(BCL__WORKER__PROGRESS_WITHIN_S="12")
+    live.begin("one")
     remove(live, PUSH_TARGETS.name)  # what is to be written there is tried again and again
     live.produce(SONG_RELEASES, [(one.song_id, one, world.settings.start_ms) for one in world.new_releases(2)])
-    assert live.workers["one"].process.wait(60) == 1
+    assert live.workers["one"].process.wait(COMES_WITHIN_S) == 1
     said = live.workers["one"].said()
-    assert "NoProgress" in said and "target-candidates" in said and "has not moved for 6 s" in said
+    assert "NoProgress" in said and "target-candidates" in said and "has not moved for 12 s" in said
 
 
 def remove(live: Live, topic: str) -> None:

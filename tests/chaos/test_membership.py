@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from streams.contracts.topics import TOPICS, Shard
-from tests.harness.live import STAGE_INPUTS, Live, WorkerProcess
+from tests.builders.kafka import SHORTEST_SESSION_MS
+from tests.harness.live import COMES_WITHIN_S, STAGE_INPUTS, Live, WorkerProcess
 
 pytestmark = pytest.mark.chaos
 
@@ -21,19 +22,19 @@ def test_topics_of_one_side_lie_on_one_worker_while_workers_come_and_go(live: Li
     live.owning("one", "two")
     live.start("three")
     live.owning("one", "two", "three")
-    time.sleep(8)  # longer than the session: a worker without a partition stays a member
+    time.sleep(1.3 * SHORTEST_SESSION_MS / 1_000)  # a worker without a partition stays a member
     live.owning("one", "two", "three")
     assert live.workers["one"].stop() == 0
     live.owning("two", "three")
     assert live.workers["two"].stop() == 0
     live.owning("three")
     live.drained()
-    assert watch.ended() > 50
+    watch.ended(after_looks=50)
     assert live.workers["three"].stop() == 0
 
 
 def test_a_named_worker_that_is_back_within_its_session_has_what_it_had(make_live: Callable[..., Live]) -> None:
-    live = make_live(BCL__KAFKA__SESSION_TIMEOUT_MS="30000")
+    live = make_live(BCL__KAFKA__SESSION_TIMEOUT_MS=str(int(1_000 * COMES_WITHIN_S)))
     live.start("one", BCL__WORKER__NAME="one")
     live.start("two", BCL__WORKER__NAME="two")
     live.owning("one", "two")
@@ -65,12 +66,15 @@ class Watch(threading.Thread):
                         if len({frozenset(held[topic]) for topic in names}) > 1:
                             self._wrong.append(f"{name}, {side}: {dict(held)}")
 
-    def ended(self) -> int:
-        """How often there was something to see, and all was right."""
+    def ended(self, after_looks: int) -> None:
+        """So often there was something to see, and all was right."""
+        until = time.monotonic() + COMES_WITHIN_S
+        while self._looks < after_looks and time.monotonic() < until:
+            time.sleep(0.05)
         self._over.set()
         self.join()
         assert not self._wrong, "\n".join(self._wrong[:5])
-        return self._looks
+        assert self._looks >= after_looks
 
 
 def partitions_by_topic(worker: WorkerProcess) -> dict[str, list[int]]:

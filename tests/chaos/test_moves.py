@@ -8,7 +8,7 @@ from streams.state.checkpoints import MANIFEST
 from streams.world.world import World
 from tests.harness.live import Live
 from tests.harness.stream import Story, Stream, told
-from tests.twin.check import check
+from tests.twin.check import settled
 
 pytestmark = pytest.mark.chaos
 
@@ -20,8 +20,7 @@ def test_an_empty_disk_is_filled_from_the_newest_checkpoint_or_the_one_before_or
 ) -> None:
     seed = 21
     print(f"seed {seed}")
-    live.start("one")
-    live.drained()
+    live.begin("one")
     of_each(live, "checkpoint", "one")
     Stream(live, told(world, Story(plays=2_000, releases=4), seed), lasts_s=6).joined()
     of_each(live, "checkpoint", "one", times=2)
@@ -32,25 +31,20 @@ def test_an_empty_disk_is_filled_from_the_newest_checkpoint_or_the_one_before_or
     Stream(live, told(world, Story(plays=2_000, releases=4, first=4), seed + 1), lasts_s=6).joined()
     live.drained()
     of_each(live, "checkpoint", "two", times=2)
-    assert live.stop_all()["two"] == 0
-    check(live, seed)
+    settled(live, seed)
 
     newest = {shard: damaged(live, shard) for shard in SHARDS}
     start_on_empty_disk(live, "three")
     for shard, name in newest.items():
         live.until(f"checkpoint {name} of {shard} is refused: ", "three")
     of_each(live, "restored from checkpoint", "three")
-    live.drained()
-    assert live.stop_all()["three"] == 0
-    check(live, seed)
+    settled(live, seed)
 
     shutil.rmtree(live.folder / "checkpoints")
     start_on_empty_disk(live, "four")
     of_each(live, "no checkpoint, rebuilt from the topics", "four")
     Stream(live, told(world, Story(plays=1_000, releases=2, first=8), seed + 2), lasts_s=3).joined()
-    live.drained()
-    assert live.stop_all()["four"] == 0
-    check(live, seed)
+    settled(live, seed)
 
 
 def start_on_empty_disk(live: Live, name: str) -> None:

@@ -5,20 +5,20 @@ import time
 import pytest
 
 from streams.world.world import World
-from tests.harness.live import Live
+from tests.builders.kafka import SHORTEST_SESSION_MS
+from tests.harness.live import COMES_WITHIN_S, Live
 from tests.harness.stream import Story, Stream, told
-from tests.twin.check import check
+from tests.twin.check import settled
 
 pytestmark = pytest.mark.chaos
 
-SLEEPS_S = 9  # the session lasts 6
+SLEEPS_S = 1.5 * SHORTEST_SESSION_MS / 1_000
 
 
 def test_a_worker_that_wakes_after_its_session_does_no_harm(live: Live, world: World) -> None:
     seed = 31
     print(f"seed {seed}")
-    live.start("one"), live.start("two")
-    live.drained()
+    live.begin("one", "two")
     stream = Stream(live, told(world, Story(), seed), lasts_s=45)
     for share, name, other in ((0.1, "two", "one"), (0.4, "one", "two"), (0.7, "two", "one")):
         stream.reaches(share)
@@ -29,12 +29,10 @@ def test_a_worker_that_wakes_after_its_session_does_no_harm(live: Live, world: W
         live.workers[name].go_on()
         both_own(live, name)
     stream.joined()
-    live.drained()
-    assert live.stop_all() == {"one": 0, "two": 0}
-    check(live, seed)
+    settled(live, seed)
 
 
-def both_own(live: Live, woken: str, within_s: float = 60) -> None:
+def both_own(live: Live, woken: str, within_s: float = COMES_WITHIN_S) -> None:
     """The woken worker joins again, or it ends and says why; then it is started anew."""
     until = time.monotonic() + within_s
     while time.monotonic() < until:

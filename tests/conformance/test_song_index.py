@@ -201,7 +201,7 @@ WRITES = st.lists(
 
 
 @pytest.mark.parametrize("kind", ["faiss, never built", "faiss, flat", "faiss, lists"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(writes=WRITES, wait=st.booleans(), k=st.integers(1, 30))
 def test_faiss_holds_what_the_exact_index_holds_after_any_writes(
     kind: str, writes: list[tuple[bool, list[int], int]], wait: bool, k: int

@@ -194,7 +194,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_a_store_is_a_sorted_map_with_commits(kind: str, tmp_path_factory: pytest.TempPathFactory, steps: list) -> None:
     folder = tmp_path_factory.mktemp("store")

@@ -1,4 +1,4 @@
-"""What operators are given names what is there: metrics, alerts, settings and commands."""
+"""What operators are given names what is there: metrics, alerts, settings and commands; what runs which tests."""
 
 import json
 import re
@@ -90,3 +90,18 @@ def test_without_a_python_the_scripts_say_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("script", ["deploy/prepare", "deploy/demo", "deploy/test", ".ci/run"])
 def test_scripts_can_be_run(script: str) -> None:
     assert (ROOT / script).stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize(
+    ("words", "folders"),
+    [("tests", {"conformance"}), ("tests --all", {"chaos", "conformance"}), ("tests/chaos", {"chaos"})],
+)
+def test_what_takes_minutes_runs_where_it_is_asked_for(words: str, folders: set[str]) -> None:
+    """Looked for in the folders whose names begin with a c."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--ignore-glob=tests/[!c]*", *words.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {line.split("/")[1] for line in done.stdout.splitlines() if "::" in line} == folders
+
+
+def test_ci_runs_every_test() -> None:
+    assert "deploy/test --all" in (ROOT / ".ci" / "run").read_text()

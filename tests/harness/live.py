@@ -1,6 +1,7 @@
 """A live run for tests: real workers as processes of their own, on a real Kafka; what goes in, what comes out."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ from streams.settings import KafkaSettings, Settings, TopicSettings
 
 # Nobody has used a group so far, or a broker that has just started still reads its groups.
 NOBODY_KNOWS_YET = (CoordinatorNotAvailableError, NotCoordinatorError, CoordinatorLoadInProgressError)
+COMES_WITHIN_S = 180.0  # whatever is waited for; a limit for what hangs, not for what is slow
+ENDS_WITHIN_S = 120.0
 STAGE_INPUTS = {
     "songs": ("song-releases", "song-embeddings", "audience-samples", "audience-answers", "target-reactions"),
     "listeners": ("plays", "listener-settings", "listener-erasures", "audience-queries", "target-candidates"),
@@ -46,7 +50,7 @@ class WorkerProcess:
         """What it says of itself; empty while it does not answer."""
         try:
             return dict(msgspec.json.decode(fetched(f"http://127.0.0.1:{self.port}/status")))
-        except OSError:
+        except (OSError, HTTPException):
             return {}
 
     def partitions(self) -> dict[str, list[int]]:
@@ -56,10 +60,17 @@ class WorkerProcess:
         self.process.kill()
         self.process.wait()
 
-    def stop(self, within_s: float = 30) -> int:
+    def stop(self, within_s: float = ENDS_WITHIN_S) -> int:
+        self.tell_to_stop()
+        return self.process.wait(within_s)
+
+    def tell_to_stop(self) -> None:
+        """One that has only just begun is heard first: before that nobody takes the signal."""
+        until = time.monotonic() + COMES_WITHIN_S
+        while self.process.poll() is None and not self.status() and time.monotonic() < until:
+            time.sleep(0.05)
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(within_s)
 
     def pause(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
@@ -96,6 +107,7 @@ class Live:
             "BCL__WORKER__DATA": str(self.folder / name),
             "BCL__WORKER__HTTP_PORT": "0",
             "BCL__WORKER__COMMIT_EVERY_S": "0.2",
+            "BCL__WORKER__DRAIN_WITHIN_S": str(ENDS_WITHIN_S),
             "BCL__CHECKPOINTS__STORE": str(self.folder / "checkpoints"),
             "BCL__CHECKPOINTS__EVERY_S": "2",
             "BCL__MODEL__ARTIFACT": str(self.artifact),
@@ -128,8 +140,18 @@ class Live:
         self.workers[name] = WorkerProcess(name, process, log, data, port)
         return self.workers[name]
 
+    def begin(self, *names: str) -> None:
+        """They share all partitions and have folded what was there."""
+        for name in names:
+            self.start(name)
+        self.owning(*names)
+        self.drained()
+
     def stop_all(self) -> dict[str, int]:
-        return {name: worker.stop() for name, worker in self.workers.items()}
+        """All at once: nobody takes over what another one leaves."""
+        for worker in self.workers.values():
+            worker.tell_to_stop()
+        return {name: worker.process.wait(ENDS_WITHIN_S) for name, worker in self.workers.items()}
 
     def end(self) -> None:
         for worker in self.workers.values():
@@ -187,7 +209,7 @@ class Live:
     # -- waiting
 
     def lag(self) -> int:
-        """Records that no worker has acknowledged, over all inputs of all stages."""
+        """Records that nobody has acknowledged, over all inputs of all stages."""
         admin = KafkaAdminClient(**kafka_python_arguments(self.kafka))
         consumer = KafkaConsumer(**kafka_python_arguments(self.kafka), enable_auto_commit=False)
         try:
@@ -207,14 +229,27 @@ class Live:
             consumer.close()
             admin.close()
 
-    def drained(self, within_s: float = 120, quiet_s: float = 1.0) -> None:
+    def is_folded(self) -> bool:
+        """As its owners say of each partition; what one acknowledged and took along when it died is read again."""
+        behind: dict[str, int] = {}
+        for worker in self.workers.values():
+            for at, lag in worker.status().get("lag", {}).items():
+                behind[at] = max(lag, behind.get(at, 0))
+        wanted = {
+            f"{self.topics.prefix}{name}[{number}]"
+            for name in chain(*STAGE_INPUTS.values())
+            for number in range(partition_count(self.topics, TOPICS[name]))
+        }
+        return wanted <= behind.keys() and not any(behind.values())
+
+    def drained(self, within_s: float = COMES_WITHIN_S, quiet_s: float = 1.0) -> None:
         """Everything that was said has been folded, and nothing follows from it any more."""
         until, quiet_since = time.monotonic() + within_s, None
         lag = -1
         while time.monotonic() < until:
             dead = {name: worker.process.poll() for name, worker in self.workers.items()}
             lag = self.lag()
-            if lag == 0:
+            if lag == 0 and self.is_folded():
                 quiet_since = quiet_since or time.monotonic()
                 if time.monotonic() - quiet_since >= quiet_s:
                     return
@@ -228,14 +263,14 @@ class Live:
         )
         raise AssertionError(f"{lag} records are not folded after {within_s} s\n{logs}")
 
-    def owning(self, *names: str, within_s: float = 60) -> None:
+    def owning(self, *names: str, within_s: float = COMES_WITHIN_S) -> None:
         """These workers, and no others, share all partitions of both sides, as many of them as can have one."""
         until = time.monotonic() + within_s
         while not self.is_shared_by(*names):
-            if time.monotonic() > until:
+            if time.monotonic() > until or any(self.workers[name].process.poll() is not None for name in names):
                 logs = "\n".join(f"--- {name}\n{self.workers[name].said()[-3000:]}" for name in names)
                 held = {name: self.workers[name].partitions() for name in names}
-                raise AssertionError(f"after {within_s} s the partitions are held so: {held}\n{logs}")
+                raise AssertionError(f"nobody else comes, and the partitions are held so: {held}\n{logs}")
             time.sleep(0.1)
 
     def is_shared_by(self, *names: str) -> bool:
@@ -243,7 +278,7 @@ class Live:
         held = [self.workers[name].partitions() for name in names]
         return all(_is_shared([each.get(side, []) for each in held], count) for side, count in counts.items())
 
-    def until(self, said: str, worker: str, within_s: float = 60, times: int = 1) -> None:
+    def until(self, said: str, worker: str, within_s: float = COMES_WITHIN_S, times: int = 1) -> None:
         end = time.monotonic() + within_s
         while self.workers[worker].said().count(said) < times:
             if time.monotonic() > end:
@@ -259,11 +294,7 @@ def _is_shared(held: Sequence[Sequence[int]], count: int) -> bool:
 def committed(admin: KafkaAdminClient, group: str) -> dict[tuple[str, int], int]:
     try:
         found = admin.list_group_offsets({group: None})
-    except (
-        CoordinatorNotAvailableError,
-        NotCoordinatorError,
-        CoordinatorLoadInProgressError,
-    ):  # nobody has used a group yet, or it is being elected
+    except NOBODY_KNOWS_YET:
         return {}
     return {(at.topic, at.partition): meta.offset for at, meta in found[group].items()}
 
@@ -278,10 +309,9 @@ def fetched(url: str) -> bytes:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def all_topics() -> Sequence[Topic]:
-    return list(TOPICS.values())
+    """None of those that the system lends to clients: one of them could have it by the time that the worker listens."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port

@@ -23,7 +23,7 @@ from streams.contracts.topics import (
     Topic,
 )
 from streams.world.world import World, listener_id
-from tests.harness.live import Live
+from tests.harness.live import COMES_WITHIN_S, Live
 from tests.harness.scene import later_play_records
 
 BETWEEN_RELEASES_MS = 5 * HOUR_MS  # so that every cap is met: 4 h cool-down, quiet hours, a day, a week
@@ -168,7 +168,7 @@ class Stream(threading.Thread):
     def share(self) -> float:
         return self.sent / len(self._events)
 
-    def reaches(self, share: float, within_s: float = 120) -> None:
+    def reaches(self, share: float, within_s: float = COMES_WITHIN_S) -> None:
         until = time.monotonic() + within_s
         while self.share < share:
             if self._error is not None:
@@ -176,7 +176,7 @@ class Stream(threading.Thread):
             assert time.monotonic() < until, f"the stream stands at {self.share:.0%}, wanted {share:.0%}"
             time.sleep(0.02)
 
-    def joined(self, within_s: float = 180) -> None:
+    def joined(self, within_s: float = COMES_WITHIN_S) -> None:
         self.join(within_s)
         if self._error is not None:
             raise self._error

@@ -34,12 +34,12 @@ class Run:
         raise AssertionError(f"it ended with {self.process.wait()} before {phase!r}:\n{''.join(self.told)}")
 
     def end(self) -> tuple[int, str]:
-        out, words = self.process.communicate(timeout=200)
+        out, words = self.process.communicate(timeout=600)
         self.told.append(words)
         return self.process.returncode, out
 
     def left(self) -> list[str]:
-        _, alive = psutil.wait_procs(self.started, timeout=5)
+        _, alive = psutil.wait_procs(self.started, timeout=60)
         return [f"{one.pid} {one.name()}" for one in alive]
 
 

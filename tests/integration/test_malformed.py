@@ -11,7 +11,6 @@ from random import Random
 from typing import NamedTuple
 
 import msgspec
-import pytest
 from kafka import KafkaProducer
 
 from streams.broker.security import kafka_python_arguments
@@ -107,7 +106,6 @@ def bcl(live: Live, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.timeout(600)
 def test_a_thousand_malformed_records_become_dead_letters_and_nothing_else_changes(
     kafka_settings: KafkaSettings,
     make_topics: Callable[..., TopicSettings],
@@ -142,7 +140,6 @@ def test_a_thousand_malformed_records_become_dead_letters_and_nothing_else_chang
         live.end()
 
 
-@pytest.mark.timeout(600)
 def test_what_is_no_longer_refused_is_replayed_and_folded(
     kafka_settings: KafkaSettings,
     make_topics: Callable[..., TopicSettings],

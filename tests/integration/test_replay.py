@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from streams.replay.driver import PROMISED, exact, replay
 from streams.replay.log import Log, recorded
 from streams.settings import KafkaSettings, TopicSettings
 from streams.world.world import World
+from tests.builders.kafka import SHORTEST_SESSION_MS
 from tests.harness.live import Live
 from tests.harness.scene import catalogue_records, play_records
 from tests.harness.stream import Story, Stream, told
@@ -42,8 +44,13 @@ def keep_all(kafka: KafkaSettings, topics: TopicSettings) -> None:
         admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=whole) for name in names])
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("is_killed", [False, True], ids=["two-workers", "one-is-killed-and-comes-back"])
+@pytest.mark.parametrize(
+    "is_killed",
+    [
+        pytest.param(False, id="two-workers", marks=pytest.mark.slow),  # the other one is this, and more
+        pytest.param(True, id="one-is-killed-and-comes-back"),
+    ],
+)
 def test_a_replay_of_what_was_recorded_live_says_the_same_bytes(
     kafka_settings: KafkaSettings,
     make_topics: Callable[..., TopicSettings],
@@ -52,6 +59,8 @@ def test_a_replay_of_what_was_recorded_live_says_the_same_bytes(
     tmp_path: Path,
     is_killed: bool,
 ) -> None:
+    if is_killed:
+        kafka_settings = replace(kafka_settings, session_timeout_ms=SHORTEST_SESSION_MS)
     live = Live(kafka_settings, make_topics(), tmp_path, artifact)
     keep_all(live.kafka, live.topics)
     try:
@@ -59,6 +68,7 @@ def test_a_replay_of_what_was_recorded_live_says_the_same_bytes(
         live.start("w1")
         live.produce(SONG_RELEASES, catalogue_records(world))
         live.produce(PLAYS, play_records(world, 30_000))
+        live.owning("w0", "w1")
         live.drained()
         stream = Stream(live, told(world, Story(releases=10), seed=11), lasts_s=15)
         if is_killed:
@@ -67,6 +77,7 @@ def test_a_replay_of_what_was_recorded_live_says_the_same_bytes(
             stream.reaches(0.7)
             live.start("w1")
         stream.joined()
+        live.owning("w0", "w1")
         live.drained()
         assert live.stop_all() == {"w0": 0, "w1": 0}
         log = recorded(live.settings())

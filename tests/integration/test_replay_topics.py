@@ -22,7 +22,6 @@ from tests.builders.told import log_of, quick_past_of
 RELEASES = 8
 
 
-@pytest.mark.timeout(300)
 def test_topics_replay_as_their_recording_does(
     kafka_settings: KafkaSettings,
     make_topics: Callable[..., TopicSettings],

@@ -12,20 +12,17 @@ from streams.state.rocksdict_store import RocksdictStore
 from streams.world.world import World
 from tests.harness.live import Live
 from tests.harness.stream import Story, Stream, told
-from tests.twin.check import check
+from tests.twin.check import check, settled
 from tests.twin.log import last_state
 
 
 def test_two_workers_leave_what_their_twin_computes_and_the_twin_would_see_what_is_wrong(
     live: Live, world: World
 ) -> None:
-    live.start("one"), live.start("two")
-    live.owning("one", "two")
+    live.begin("one", "two")
     Stream(live, told(world, Story(), seed=1), lasts_s=6).joined()
-    live.drained()
-    assert live.stop_all() == {"one": 0, "two": 0}
 
-    seen = check(live).seen
+    seen = settled(live).seen
     for rule in ("embeddings", "crowds", "exposures", "outcomes", "candidates", "settings"):
         assert seen[rule] > 0, rule
     for reason in ("None", "cooling-down", "held-out"):  # who is told too late or too often, chance and the hour decide

@@ -1,5 +1,6 @@
 """The twin verifier: recomputes from the input topics, in one batch, what a live run must have left, and compares.
 
+    settled(live)  drains the run, ends its workers and checks what they leave
     check(live)    after the run was drained and its workers ended
 
 Every difference is collected; the first of each kind are shown.
@@ -26,6 +27,8 @@ from streams.contracts.topics import (
     AUDIENCE_ANSWERS,
     AUDIENCE_QUERIES,
     AUDIENCE_SAMPLES,
+    DAY_MS,
+    HOUR_MS,
     LISTENER_ERASURES,
     LISTENER_SETTINGS,
     PLAYS,
@@ -47,7 +50,6 @@ from tests.twin import crowds_twin, listeners_twin, targets_twin
 from tests.twin.log import Entry, Log, State, last_state
 from tests.twin.targets_twin import Choice, Decision, Exposures, Known, Push
 
-DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 SHOWN_OF_EACH = 3
 SONGS_LOOKED_AT = 40  # of each partition: the twin of crowds takes 2 ms a sample
 AFTER_ALL = 1 << 62
@@ -87,6 +89,13 @@ def check(live: Live, seed: int = 0) -> Checked:
     Twin(settings, log, states, checked, Random(seed)).compare()
     checked.raise_differences()
     return checked
+
+
+def settled(live: Live, seed: int = 0) -> Checked:
+    live.drained()
+    codes = live.stop_all()
+    assert codes == dict.fromkeys(codes, 0)
+    return check(live, seed)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from streams.contracts.topics import Topic
 from streams.errors import MalformedMessage
 from streams.state.memory_store import MemoryStore
 from streams.state.rocksdict_store import RocksdictStore
-from tests.harness.live import Live
+from tests.harness.live import STAGE_INPUTS, Live
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,12 @@ class State:
 
 
 def last_state(live: Live, side: str, partition: int) -> State:
-    """Of all workers' copies the one that has read furthest. The workers have ended."""
+    """Of all workers' copies the one that has read its inputs furthest. The workers have ended."""
     found = [read_state(folder) for folder in sorted(live.folder.glob(f"*/state/{side}-{partition}"))]
     if not found:
         raise AssertionError(f"no worker has state of {side}-{partition}")
-    return max(found, key=lambda state: sum(state.offsets.values()))
+    inputs = STAGE_INPUTS[f"{side}s"]
+    return max(found, key=lambda state: sum(state.offsets.get(name, 0) for name in inputs))
 
 
 def read_state(folder: Path) -> State:

@@ -39,7 +39,7 @@ def cut(items, places):
     return [items[a:b] for a, b in zip([0, *places], [*places, len(items)], strict=True) if a < b]
 
 
-@trial(max_examples=60, deadline=None)
+@trial(max_examples=60)
 @given(st.lists(plays(), max_size=30), st.lists(st.integers(0, 60), max_size=4), st.randoms(use_true_random=False))
 def test_order_repetition_and_cut_change_no_bit_and_the_slow_rules_agree(heard, places, random):
     at_once, other = shard(), shard()
@@ -57,7 +57,7 @@ def test_order_repetition_and_cut_change_no_bit_and_the_slow_rules_agree(heard, 
         np.testing.assert_allclose(np.frombuffer(embedding, "f4"), wanted[name], atol=1e-6)
 
 
-@trial(max_examples=60, deadline=None)
+@trial(max_examples=60)
 @given(
     st.lists(plays(), min_size=1, max_size=30),
     st.lists(st.integers(0, 60), max_size=9),
@@ -90,7 +90,7 @@ def test_forgetting_listeners_does_not_make_the_others_depend_on_order_or_cut(he
         np.testing.assert_allclose(np.frombuffer(other.embeddings()[name], "f4"), wanted[name], atol=1e-6)
 
 
-@trial(max_examples=40, deadline=None)
+@trial(max_examples=40)
 @given(st.lists(plays(), min_size=1, max_size=30), st.integers(0, 30))
 def test_a_crash_anywhere_changes_no_bit(heard, crash):
     straight, crashed = shard(), shard()

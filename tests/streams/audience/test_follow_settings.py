@@ -28,7 +28,7 @@ def test_settings_are_kept_as_they_were_told():
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=6))
-@trial(max_examples=30, deadline=None)
+@trial(max_examples=30)
 def test_the_newest_counts_and_of_equally_new_ones_the_last(told):
     one = shard()
     one.hear(play())

@@ -88,7 +88,7 @@ def run(cuts: list[int], crash_after: set[int] = frozenset()) -> tuple[dict[byte
 WHOLE = run([])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cuts=st.lists(st.integers(1, len(TOPIC) - 1)), crashes=st.sets(st.integers(0, 5)))
 def test_neither_cuts_nor_crashes_change_a_byte_of_state_or_messages(cuts: list[int], crashes: set[int]) -> None:
     store, messages = run(cuts, crashes)

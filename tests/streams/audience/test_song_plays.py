@@ -4,7 +4,6 @@ from collections import Counter
 
 import numpy as np
 from hypothesis import given
-from hypothesis import settings as trial
 from hypothesis import strategies as st
 
 from streams.audience.song_plays import SongPlays
@@ -22,7 +21,6 @@ def counted(songs, batch):
     return songs.count(songs.numbers([f"s{n}" for n, _ in batch]), np.array([counts for _, counts in batch])).tolist()
 
 
-@trial(deadline=None)
 @given(batches, st.integers(0, 3), st.integers(1, 4), st.randoms(use_true_random=False))
 def test_counts_are_exact_in_any_grouping_with_little_memory_and_after_restarts(batches, at_most, merged_after, random):
     store, counts = MemoryStore(), Counter()

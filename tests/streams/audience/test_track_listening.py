@@ -39,7 +39,7 @@ def everyone_sampled(**more):
     return settings(listening={"keep_plays": 8, "sampled_plays": 1_000} | more)
 
 
-@trial(max_examples=80, deadline=None)
+@trial(max_examples=80)
 @given(st.lists(plays(), max_size=40), st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=12))
 def test_samples_do_not_depend_on_the_cut_nor_on_restarts(heard, cuts):
     at_once, other = shard(), shard()
@@ -57,7 +57,7 @@ def test_samples_do_not_depend_on_the_cut_nor_on_restarts(heard, cuts):
     assert other.track._songs.numbers([f"s{n}" for n in range(SONGS)]).shape == (SONGS,)
 
 
-@trial(max_examples=40, deadline=None)
+@trial(max_examples=40)
 @given(st.lists(plays(), min_size=1, max_size=30), st.integers(0, 29), st.integers(1, 30))
 def test_a_batch_that_was_not_committed_is_sampled_again_bit_by_bit(heard, start, size):
     one = shard()
@@ -69,7 +69,7 @@ def test_a_batch_that_was_not_committed_is_sampled_again_bit_by_bit(heard, start
     assert (one.hear(*some, first=start) if some else []) == first
 
 
-@trial(max_examples=40, deadline=None)
+@trial(max_examples=40)
 @given(st.lists(plays(), max_size=25))
 def test_a_sample_holds_the_listener_as_they_were_before_the_play(heard):
     roomy = everyone_sampled(forget_after_days=100.0)

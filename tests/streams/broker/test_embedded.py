@@ -51,6 +51,7 @@ def test_data_in_a_folder_is_there_at_the_next_start_whatever_the_folder_is_call
         assert len(read(kafka_settings(cluster.bootstrap), "plays", at_least=3)) == 3
 
 
+@pytest.mark.chaos
 def test_three_nodes_lose_nothing_while_each_is_killed_in_turn(three_brokers: EmbeddedKafka) -> None:
     kafka, topics = kafka_settings(three_brokers.bootstrap), topic_settings(replication=3, min_insync=2)
     create(kafka, topics)

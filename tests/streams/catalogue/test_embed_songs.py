@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bcl_model.fields import Content
@@ -225,7 +225,6 @@ def outputs_of(events: Sequence[Release | str], cuts: list[int], *, songs_per_ba
     return outputs
 
 
-@settings(deadline=None)
 @given(EVENTS, st.sets(st.integers(1, 11)), st.integers(1, 5))
 def test_what_is_published_does_not_depend_on_where_the_batch_was_cut(
     events: list[Release | str], cuts: set[int], songs_per_batch: int
@@ -235,7 +234,6 @@ def test_what_is_published_does_not_depend_on_where_the_batch_was_cut(
     assert cut == whole
 
 
-@settings(deadline=None)
 @given(EVENTS)
 def test_a_redelivered_batch_says_the_same_as_long_as_it_is_not_committed(events: list[Release | str]) -> None:
     """The process died between publishing and the commit."""

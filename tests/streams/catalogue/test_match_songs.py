@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from streams.audience.cat import merge_crowds
@@ -242,7 +241,6 @@ EVENTS = st.lists(
 )
 
 
-@effort(deadline=None)
 @given(EVENTS, st.integers(0, 10), st.integers(0, 40))
 def test_a_crash_after_any_message_leaves_decisions_that_its_successor_repeats(
     events: list[str | tuple[str, int]], committed: int, published: int

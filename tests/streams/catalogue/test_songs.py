@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.catalogue import songs as songs_module
@@ -187,7 +187,6 @@ RECORDS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(RECORDS)
 def test_the_view_is_the_fold_of_its_log(records: list[tuple[str, int | None, bool]]) -> None:
     log, truth, rows = Log(), dict[str, int](), dict[str, int]()

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.catalogue.exact_index import ExactIndex
@@ -96,7 +96,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(STEPS)
 def test_the_index_holds_what_is_known_and_warm_after_any_records(steps: list[tuple[str, int, int]]) -> None:
     catalogue, known, warm, samples = Catalogue(), dict[str, int](), set[str](), 0

@@ -102,6 +102,7 @@ def test_a_single_policy_is_compared_with_the_settings_in_force(world, tmp_path,
     assert 0 < pair["same_choices"] < 1
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_report_as_one(world, tmp_path, capsys):
     for workers in ("1", "2"):
         assert main(words(world, "--workers", workers, "--out", str(tmp_path / workers))) == 0

@@ -266,7 +266,7 @@ def is_quiet(at_ms: int, here: ZoneInfo, from_minute: int, to_minute: int) -> bo
 @example("America/New_York", datetime(2024, 3, 10, 6, 30), 165, 150)  # the only minutes that are not quiet are skipped
 @example("America/New_York", datetime(2024, 3, 10, 6, 30), 200, 160)
 @example("America/New_York", datetime(2024, 3, 10, 6, 30), 200, 130)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_quiet_hours_end_at_the_first_moment_that_is_not_quiet(name, when, from_minute, to_minute):
     here = ZoneInfo(name)
     at_ms = int((when - datetime(1970, 1, 1)) / timedelta(milliseconds=1))
@@ -349,7 +349,7 @@ def limits_of_a_listener(draw):
     ),
     st.integers(0, 6),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_cap_is_ever_exceeded(limits, name, offers, disorder_h):
     """Hours of decision, up to `disorder_h` out of order, some with a release that is announced early."""
     here = ZoneInfo(name)
