@@ -17,7 +17,7 @@ from streams.audience import rings as ring
 from streams.audience.audience_matrix import NO_MARKET, AudienceMatrix
 from streams.audience.listener import forget_after_ms, half_life_ms, thousandths
 from streams.audience.rings import UNKNOWN, Embeddings, Flags, Keys, Rings, Rows, Times
-from streams.audience.wishes import consents, decode_settings, erased_ms, settings_of
+from streams.audience.wishes import consents, decode_settings, erased_ms, erased_ms_of, settings_of
 from streams.catalogue.songs import Songs
 from streams.contracts.ids import key_of
 from streams.errors import BadSettings
@@ -66,9 +66,12 @@ class Folded:
     def embeddings_before(self, plays: NDArray[np.int64]) -> Embeddings:
         """Of the listeners of these counted plays, without the play and all that came later. Zero: none."""
         at = self._place[plays]
-        found = self.audience.matrix.embeddings[self._slots[at]]
         others = np.flatnonzero(~self._is_current[at])
-        found[others] = self.audience.embeddings_of(self._rings[at[others]], self._song_rows[at[others]])
+        if len(others) == len(at):
+            found = self.audience.embeddings_of(self._rings[at], self._song_rows[at])
+        else:
+            found = self.audience.matrix.embeddings[self._slots[at]]
+            found[others] = self.audience.embeddings_of(self._rings[at[others]], self._song_rows[at[others]])
         found[self._is_forgotten[at]] = 0
         return found
 
@@ -227,9 +230,11 @@ class Audience:
         """Settings of this listener were put into the store, or an erasure."""
         slot = self._slot_of.get(listener_id)
         if slot is not None:
-            erased = erased_ms(self._store, listener_id)
-            self.matrix.erased_ms[slot] = erased or 0
-            self.matrix.consents[slot] = consents(settings_of(self._store, listener_id), erased, self._admission)
+            self._follow(slot, listener_id, erased_ms(self._store, listener_id))
+
+    def _follow(self, slot: int, listener_id: str, erased: int | None) -> None:
+        self.matrix.erased_ms[slot] = erased or 0
+        self.matrix.consents[slot] = consents(settings_of(self._store, listener_id), erased, self._admission)
 
     def forget(self, listener_id: str, up_to_ms: int) -> None:
         """Every play up to then; with it the listener, if nothing remains."""
@@ -262,7 +267,8 @@ class Audience:
         stored = self._store.items(LISTENER)
         while some := list(islice(stored, LOADED_AT_ONCE)):
             rings, markets, markets_ms = zip(*(ring.unpacked(value, self._keep) for _, value in some), strict=True)
-            slots = np.array([self._take_slot(key[len(LISTENER) :].decode()) for key, _ in some])
+            names = [key[len(LISTENER) :].decode() for key, _ in some]
+            slots = np.array([self._take_slot(name, key_of(name)) for name in names])
             matrix = self.matrix
             loaded = np.frombuffer(b"".join(rings), "<u8").reshape(len(some), self._keep, 2)
             matrix.rings[slots] = loaded
@@ -306,14 +312,15 @@ class Audience:
     def _slot_for(self, listener_id: str, played_ms: int) -> int:
         if (slot := self._slot_of.get(listener_id)) is not None:  # an earlier play of the batch took one
             return slot
-        erased = erased_ms(self._store, listener_id)
+        key = key_of(listener_id)
+        erased = erased_ms_of(self._store, key)
         if erased is not None and played_ms <= erased:
             return -1
-        slot = self._take_slot(listener_id)
-        self.follow_wishes(listener_id)
+        slot = self._take_slot(listener_id, key)
+        self._follow(slot, listener_id, erased)
         return slot
 
-    def _take_slot(self, listener_id: str) -> int:
+    def _take_slot(self, listener_id: str, key: int) -> int:
         if self._free:
             slot = self._free.pop()
             self.listener_ids[slot], self._names[slot] = listener_id, named(LISTENER, listener_id)
@@ -324,7 +331,7 @@ class Audience:
             self.listener_ids.append(listener_id)
             self._names.append(named(LISTENER, listener_id))
         self._slot_of[listener_id] = slot
-        self.matrix.listener_keys[slot] = key_of(listener_id)
+        self.matrix.listener_keys[slot] = key
         self.matrix.is_held_out[slot] = is_held_out(listener_id, self._admission)
         return slot
 

@@ -5,7 +5,7 @@ hit does not flood the topic. Columns in, columns out: what a draw leads to is s
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,19 @@ from numpy.typing import NDArray
 from streams.audience.audience import STALE_AT_MOST, Audience, Plays
 from streams.audience.listener import thousandths
 from streams.audience.rings import Embeddings, Flags, Keys, Times
-from streams.audience.song_plays import SongPlays
 from streams.contracts.ids import unit_draws
 from streams.settings import ListeningSettings
 
 SAMPLING = 0x73616D70  # so that sampling and other draws are independent
 
 Numbers: TypeAlias = NDArray[np.int64]
+
+
+class Counting(Protocol):
+    """How often each song was played."""
+
+    def count(self, songs: Numbers, counts: Flags) -> Numbers:
+        """For each play the how-manieth of its song it is, in order; one that does not count gets the next one's."""
 
 
 class Sampled(NamedTuple):
@@ -33,7 +39,7 @@ class Sampled(NamedTuple):
 @dataclass
 class SampledPlays:
     audience: Audience
-    songs: SongPlays
+    songs: Counting
     settings: ListeningSettings
     stale_at_most: int = STALE_AT_MOST
 
@@ -44,9 +50,11 @@ class SampledPlays:
         draws = unit_draws(SAMPLING, folded.listener_keys, heard.song_keys, heard.played_ms.astype(np.uint64))
         drawn = np.flatnonzero(folded.is_counted & (draws * nth < self.settings.sampled_plays))
         embeddings = folded.embeddings_before(drawn)
-        told = np.flatnonzero(embeddings.any(axis=1))
+        told = embeddings.any(axis=1)
+        if not told.all():
+            drawn, embeddings = drawn[told], embeddings[told]
         self.audience.refresh(stale_at_most=self.stale_at_most)
-        return Sampled(drawn[told], folded.listener_keys[drawn[told]], embeddings[told])
+        return Sampled(drawn, folded.listener_keys[drawn], embeddings)
 
 
 def strengths(listened_ms: Times, song_ms: Times, is_liked: Flags, settings: ListeningSettings) -> Times:

@@ -37,11 +37,8 @@ class SongPlays:
         *,
         at_most: int = SONGS_AT_MOST,
         merged_after: int = MERGED_AFTER,
-        is_stored: bool = True,
     ) -> None:
-        """Where it is not stored, the memory alone counts, and has room for every song."""
         self._store = store
-        self._is_stored = is_stored
         self._song_partitions = song_partitions
         self._at_most = at_most
         self._merged_after = merged_after
@@ -57,7 +54,7 @@ class SongPlays:
             self._batches += 1
 
     def numbers(self, song_ids: list[str]) -> Numbers:
-        if self._is_stored and len(self._number_of) > self._at_most:
+        if len(self._number_of) > self._at_most:
             self._number_of.clear()
         numbers = np.fromiter(map(self._number_of.get, song_ids, repeat(-1)), np.int64, len(song_ids))
         for n in np.flatnonzero(numbers < 0).tolist():
@@ -65,23 +62,13 @@ class SongPlays:
         return numbers
 
     def count(self, songs: Numbers, counts: Flags) -> Numbers:
-        """For each play the how-manieth of its song it is, in order; a play that does not count gets the next one's."""
-        order = np.argsort(songs, kind="stable")
-        counted = np.cumsum(counts[order])
-        starts = np.flatnonzero(np.diff(songs[order], prepend=-1))
-        lengths = np.diff(starts, append=len(songs))
-        of_earlier_songs = np.where(starts > 0, counted[starts - 1], 0)
-        nth = np.empty(len(songs), np.int64)
-        before = self._plays[songs[order]] - np.repeat(of_earlier_songs, lengths)
-        nth[order] = before + counted + ~counts[order]
-        played = songs[order][starts]
-        new: Numbers = counted[starts + lengths - 1] - of_earlier_songs
+        nth, played, new = nth_plays(songs, counts, self._plays)
         self._plays[played] += new
         self._put(played[new > 0])
         return nth
 
     def _put(self, songs: Numbers) -> None:
-        if len(songs) == 0 or not self._is_stored:
+        if len(songs) == 0:
             return
         keys, plays = self.keys[songs], self._plays[songs].astype(np.uint64)
         self._recent.update(zip(keys.tolist(), plays.tolist(), strict=True))
@@ -111,6 +98,23 @@ class SongPlays:
             stored = self._store.get(keyed(SONG_PLAYS, key)) or b""
             self._plays[number] = self._recent.get(key) or int.from_bytes(stored, "little")
         return number
+
+
+def nth_plays(songs: Numbers, counts: Flags, before: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """For each play the how-manieth of its song it is, in order; a play that does not count gets the next one's.
+
+    And which songs were played, and how often more. `before`: plays so far, by number of the song.
+    """
+    order = np.argsort(songs, kind="stable")
+    sorted_songs = songs[order]
+    counted = np.cumsum(counts[order])
+    starts = np.flatnonzero(np.diff(sorted_songs, prepend=-1))
+    lengths = np.diff(starts, append=len(songs))
+    of_earlier_songs = np.where(starts > 0, counted[starts - 1], 0)
+    nth = np.empty(len(songs), np.int64)
+    nth[order] = before[sorted_songs] - np.repeat(of_earlier_songs, lengths) + counted + ~counts[order]
+    new: Numbers = counted[starts + lengths - 1] - of_earlier_songs
+    return nth, sorted_songs[starts], new
 
 
 def _doubled(array: NDArray[A]) -> NDArray[A]:

@@ -39,7 +39,11 @@ def put_settings(store: Store, settings: ListenerSettings) -> None:
 
 def erased_ms(store: Store, listener_id: str) -> int | None:
     """When the listener asked to be forgotten: plays up to then count nothing for ever."""
-    raw = store.get(keyed(ERASED, key_of(listener_id)))
+    return erased_ms_of(store, key_of(listener_id))
+
+
+def erased_ms_of(store: Store, listener_key: int) -> int | None:
+    raw = store.get(keyed(ERASED, listener_key))
     return None if raw is None else int.from_bytes(raw, "little")
 
 

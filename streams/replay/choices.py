@@ -73,7 +73,7 @@ class Fixed:
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """Plays as columns of equal length, in the order of the log."""
+    """Plays as columns of equal length; blocks are in the order of the log, and within them the plays of a listener."""
 
     listeners: Ints
     songs: Ints

@@ -16,7 +16,7 @@ from streams.audience.follow_settings import FollowSettings
 from streams.audience.listener import half_life_ms
 from streams.audience.sampled_plays import SampledPlays
 from streams.audience.score_listeners import ScoreListeners
-from streams.audience.song_plays import SongPlays
+from streams.audience.song_plays import nth_plays
 from streams.catalogue.songs import Songs
 from streams.contracts.crowds import ListenersForgotten
 from streams.contracts.dead_letters import DeadLetter
@@ -26,7 +26,8 @@ from streams.contracts.targets import Suppression, Target
 from streams.contracts.topics import AUDIENCE_QUERIES, LISTENER_ERASURES, LISTENER_SETTINGS, PLAYS, TARGET_CANDIDATES
 from streams.replay import rivals
 from streams.replay.lanes import Lane
-from streams.replay.song_side import Samples
+from streams.replay.log_names import LogNames
+from streams.replay.waiting_samples import Samples
 from streams.settings import Settings
 from streams.state.layout import EXPOSURE, named
 from streams.state.memory_store import MemoryStore
@@ -51,22 +52,14 @@ class HeardHere(NamedTuple):
     next_offset: int
 
 
-class Names(NamedTuple):
-    """By number; they grow as the log is read."""
-
-    listeners: list[str]
-    songs: list[str]
-    markets: list[str]
-
-
 class ListenerSide:
-    def __init__(self, partition: int, lane: Lane, songs: Songs, names: Names) -> None:
+    def __init__(self, partition: int, lane: Lane, songs: Songs, names: LogNames) -> None:
         settings = lane.settings
         self.partition = partition
         self._names = names
         self._store = MemoryStore()
         self._audience = Audience(self._store, songs, settings.listening, settings.admission, is_stored=False)
-        self._song_plays = SongPlays(self._store, settings.topics.song_partitions, is_stored=False)
+        self._song_plays = _SongPlays()
         self._sampled = SampledPlays(self._audience, self._song_plays, settings.listening, NEVER)
         self._half_life_ms = half_life_ms(settings.listening)
         self._follow_settings = FollowSettings(self._audience, self._store)
@@ -77,7 +70,7 @@ class ListenerSide:
         }
         self._first = next(iter(self._deciders.values()))
         self._given_up = 0
-        self._slot_of, self._number_of, self._market_of = (np.zeros(0, np.int64) for _ in range(3))
+        self._slot_of, self._market_of = (np.zeros(0, np.int64) for _ in range(2))
         self._listener_of = np.zeros(0, np.int64)  # by slot
         self._offsets: dict[str, int] = {}
 
@@ -86,16 +79,16 @@ class ListenerSide:
         effective = np.flatnonzero(heard.strengths)
         listeners, songs = heard.listeners[effective], heard.songs[effective]
         self._audience.sweep()
-        numbers = self._song_numbers(songs)
+        self._song_plays.room(len(self._names.songs))
         plays = Plays(
             listener_ids=_Chosen(self._names.listeners, listeners),
             slots=self._slots(listeners),
-            song_keys=self._song_plays.keys[numbers],
+            song_keys=self._names.song_keys[songs],
             played_ms=heard.played_ms[effective],
             strengths=heard.strengths[effective],
             markets=self._markets(heard.markets[effective]),
         )
-        sampled = self._sampled.fold(plays, numbers)
+        sampled = self._sampled.fold(plays, songs)
         self._find_slots(listeners[plays.slots == NO_SLOT])
         drawn = sampled.plays
         return Samples(
@@ -170,19 +163,26 @@ class ListenerSide:
         self._listener_of[slots] = wanted  # the last place is what NO_SLOT writes
         return len(wanted)
 
-    def _song_numbers(self, songs: Numbers) -> Numbers:
-        self._number_of = _longer(self._number_of, len(self._names.songs))
-        unseen = songs[self._number_of[songs] == UNSEEN]
-        if len(unseen):
-            unseen = np.unique(unseen)
-            self._number_of[unseen] = self._song_plays.numbers([self._names.songs[song] for song in unseen.tolist()])
-        return self._number_of[songs]
-
     def _markets(self, markets: Numbers) -> NDArray[np.int32]:
         if len(self._market_of) <= len(self._names.markets):
             every: list[str | None] = [*self._names.markets, None]
             self._market_of = self._audience.markets_of(every).astype(np.int64)
         return self._market_of[markets].astype(np.int32)  # the last one is what no market reads
+
+
+class _SongPlays:
+    """How often each song was played in the partition, by its number in the log."""
+
+    def __init__(self) -> None:
+        self._plays = np.zeros(0, np.int64)
+
+    def room(self, songs: int) -> None:
+        self._plays = _longer(self._plays, songs, 0)
+
+    def count(self, songs: Numbers, counts: NDArray[np.bool_]) -> Numbers:
+        nth, played, new = nth_plays(songs, counts, self._plays)
+        self._plays[played] += new
+        return nth
 
 
 class _Decider:
@@ -247,9 +247,9 @@ def _batch(topic: str, partition: int, values: Sequence[AudienceQuery] | Sequenc
     return Batch(topic, partition, rows, range(rows), [0] * rows, [None] * rows, values, [None] * rows)
 
 
-def _longer(table: Numbers, length: int) -> Numbers:
+def _longer(table: Numbers, length: int, filling: int = UNSEEN) -> Numbers:
     if length <= len(table):
         return table
-    longer = np.full(max(length, 2 * len(table)), UNSEEN, np.int64)
+    longer = np.full(max(length, 2 * len(table)), filling, np.int64)
     longer[: len(table)] = table
     return longer

@@ -31,12 +31,14 @@ from streams.replay.deciding import Deciding
 from streams.replay.lanes import Contestant, lanes_of
 from streams.replay.listener_side import HeardHere
 from streams.replay.log import Logged
+from streams.replay.log_names import NewNames
 from streams.replay.noted import Noted, unnoticed
-from streams.replay.parts import NewNames, Share
+from streams.replay.parts import Share
 from streams.replay.played import Played
 from streams.replay.processes import crew_of
-from streams.replay.song_side import Samples
+from streams.replay.stretches import Block
 from streams.replay.timeline import Timeline, Told
+from streams.replay.waiting_samples import Samples
 
 Numbers: TypeAlias = NDArray[np.int64]
 Said: TypeAlias = Callable[[str, Sequence[Message]], None]  # a policy, and its targets and suppressions for a release
@@ -88,7 +90,7 @@ class MergedReplay:
     def run(self) -> None:
         try:
             for item in self._timeline:
-                if isinstance(item, Played):
+                if isinstance(item, Block):
                     self._fold(item)
                 else:
                     self._listen(item)
@@ -102,38 +104,49 @@ class MergedReplay:
 
     # Plays
 
-    def _fold(self, plays: Played) -> None:
+    def _fold(self, block: Block) -> None:
         names, parts = self._new_names(), self._crew.parts
+        plays, places = self._by_partition(block)
         of_lanes = [
             strengths(plays.listened_ms, plays.song_ms, plays.liked, one.lane.settings.listening) for one in self._lanes
         ]
         is_effective = of_lanes[0] > 0
         self._tell_songs()
-        rows_of = self._by_partition(plays)
+        rows_of = self._rows_of_partitions(plays)
         shares = []
         for n in range(parts):
             own = {partition: rows for partition, rows in rows_of.items() if partition % parts == n}
-            rows = np.concatenate([np.zeros(0, np.int64), *own.values()])
-            heard = [[self._heard(*one, plays, of_lane) for one in own.items()] for of_lane in of_lanes]
-            shares.append((Share(names, plays.listeners[rows], heard),))
+            who = np.concatenate([np.zeros(0, np.int64), *(plays.listeners[rows] for rows in own.values())])
+            heard = [[self._heard(*one, plays, places, of_lane) for one in own.items()] for of_lane in of_lanes]
+            shares.append((Share(names, who, heard),))
         self._hand_on(self._crew.ask("fold", shares))
         self._played += len(plays)
-        self._noted(self._played, self._timeline.play_records, int(plays.times_ms[-1]) - self._timeline.span_ms[0])
+        self._noted(self._played, self._timeline.play_records, int(plays.times_ms.max()) - self._timeline.span_ms[0])
         self._count(plays.songs[is_effective])
         self._court.plays(Heard(plays.listeners, plays.songs, plays.played_ms, is_effective, plays.answers_a_push))
 
-    def _by_partition(self, plays: Played) -> dict[int, Numbers]:
-        """The rows of each partition that has any, in order."""
-        partitions = self._partition_of[plays.listeners].astype(np.uint16)
-        order = np.argsort(partitions, kind="stable")
-        ends = np.cumsum(np.bincount(partitions, minlength=self._settings.topics.listener_partitions))
-        each = np.split(order, ends[:-1])
-        return {partition: rows for partition, rows in enumerate(each) if len(rows)}
+    def _by_partition(self, block: Block) -> Block:
+        """As they are, where they were recorded in the partitions of their listeners; others are put in order."""
+        partitions = self._partition_of[block.plays.listeners]
+        if (partitions[1:] >= partitions[:-1]).all() and (partitions == block.plays.partitions).all():
+            return block
+        order = np.lexsort((block.places, partitions))
+        return Block(block.plays[order], block.places[order])
 
-    def _heard(self, partition: int, rows: Numbers, plays: Played, of_lane: Numbers) -> HeardHere:
+    def _rows_of_partitions(self, plays: Played) -> dict[int, slice]:
+        """Of each partition that has any."""
+        counts = np.bincount(self._partition_of[plays.listeners], minlength=self._settings.topics.listener_partitions)
+        ends = np.cumsum(counts).tolist()
+        return {
+            partition: slice(end - count, end)
+            for partition, (end, count) in enumerate(zip(ends, counts.tolist(), strict=True))
+            if count
+        }
+
+    def _heard(self, partition: int, rows: slice, plays: Played, places: Numbers, of_lane: Numbers) -> HeardHere:
         return HeardHere(
             partition=partition,
-            places=self._played + rows,
+            places=self._played + places[rows],
             listeners=plays.listeners[rows],
             songs=plays.songs[rows],
             played_ms=plays.played_ms[rows],

@@ -144,7 +144,8 @@ def plays_of(group: Group, tables: Tables, contracts: ContractSettings) -> tuple
     """Names get their numbers in the order of the group's own dictionary. What cannot be read is left out."""
     wanted = {"offset", "time_ms", *(name for name, _ in PLAY)} & group.file.columns
     names = [name for name in NAMES if name in wanted]
-    table = pq.ParquetFile(group.file.path, read_dictionary=names).read_row_group(group.number, sorted(wanted))
+    there = pq.ParquetFile(group.file.path, read_dictionary=names)
+    table = there.read_row_group(group.number, sorted(wanted), use_threads=False)  # they cost more than they save
     rows = group.rows
 
     def numbers(name: str, otherwise: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
@@ -235,7 +236,13 @@ def _write(path: Path, topic: Topic, partition: int, table: Any) -> None:
             aside,
             row_group_size=ROWS_PER_GROUP,
             compression="zstd",
+            use_dictionary=[name for name in NAMES if name in table.column_names],
             dictionary_pagesize_limit=DICTIONARY_BYTES,
+            column_encoding={
+                name: "DELTA_BINARY_PACKED"
+                for name, kind in (*RECORD, *PLAY)
+                if kind == pa.int64() and name in table.column_names
+            },
         )
         with aside.open("rb") as written:
             os.fsync(written.fileno())
@@ -279,10 +286,13 @@ def _numbered(column: Any, table: NameTable, most: int = MAX_ID) -> NDArray[np.i
     names = column.combine_chunks()
     if not pa.types.is_dictionary(names.type):
         names = names.dictionary_encode()
-    every = names.dictionary.to_pylist()
-    is_allowed = [0 < len(name) <= most and SEPARATOR not in name for name in every]
-    numbers = table.numbers_or_none(name if ok else None for name, ok in zip(every, is_allowed, strict=True))
-    found = np.append(np.where(is_allowed, numbers, REFUSED), NO_NAME)
+    every = names.dictionary.to_numpy(zero_copy_only=False).tolist()
+    numbers = table.known(every)  # a name that has a number was allowed before
+    for place in np.flatnonzero(numbers == NO_NAME).tolist():
+        name = every[place]
+        is_allowed = 0 < len(name) <= most and SEPARATOR not in name
+        numbers[place] = table.number(name) if is_allowed else REFUSED
+    found = np.append(numbers, NO_NAME)
     of_rows: NDArray[np.int64] = found[names.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
     return of_rows
 

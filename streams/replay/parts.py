@@ -13,17 +13,13 @@ from streams.contracts.messages import Batch, Message
 from streams.contracts.queries import AudienceAnswer, AudienceQuery, TargetCandidates
 from streams.replay.deciding import Applied
 from streams.replay.lanes import Lane
-from streams.replay.listener_side import HeardHere, ListenerSide, Names
+from streams.replay.listener_side import HeardHere, ListenerSide
+from streams.replay.log_names import LogNames, NewNames
 from streams.replay.rivals import Shortlist
-from streams.replay.song_side import Samples, SongSide, Turned
+from streams.replay.song_side import SongSide, Turned
+from streams.replay.waiting_samples import Samples
 
 Numbers = NDArray[np.int64]
-
-
-class NewNames(NamedTuple):
-    listeners: list[str]
-    songs: list[str]
-    markets: list[str]
 
 
 class Share(NamedTuple):
@@ -39,7 +35,7 @@ class Part:
 
     def __init__(self, lanes: Sequence[Lane], n: int, parts: int) -> None:
         topics = lanes[0].settings.topics
-        self._names = Names([], [], [])
+        self._names = LogNames()
         self._dimensions = [lane.dimension for lane in lanes]
         self._plays: Numbers = np.zeros(0, np.int64)  # by number of the listener
         self._songs = [Songs(lane.artifact, lane.dimension, topics.song_partitions) for lane in lanes]
@@ -54,8 +50,7 @@ class Part:
 
     def fold(self, share: Share) -> list[Samples]:
         """The samples of each lane."""
-        for known, new in zip(self._names, share.names, strict=True):
-            known += new
+        self._names.learn(share.names)
         if len(self._plays) < len(self._names.listeners):
             grown = np.zeros(max(len(self._names.listeners), 2 * len(self._plays)), np.int64)
             grown[: len(self._plays)] = self._plays
@@ -114,6 +109,10 @@ class Part:
             partition: side.shortlists(query, most, self._plays) for partition, side in self._listener_sides[0].items()
         }
 
+    def close(self) -> None:
+        for side in self._song_sides:
+            side.close()
+
 
 class Crew(Protocol):
     """All parts; each is asked the same, with arguments of its own."""
@@ -139,4 +138,4 @@ class OneProcess:
         return [getattr(self._part, what)(*own)]
 
     def close(self) -> None:
-        pass
+        self._part.close()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import repeat
 from typing import TypeAlias
 
 import numpy as np
@@ -29,7 +30,15 @@ class NameTable(Names):
         return number
 
     def numbers(self, names: Iterable[str]) -> npt.NDArray[np.int64]:
-        return np.fromiter(map(self.number, names), np.int64)
+        every = list(names)
+        numbers = self.known(every)
+        for place in np.flatnonzero(numbers == NO_NAME).tolist():
+            numbers[place] = self.number(every[place])
+        return numbers
+
+    def known(self, names: Sequence[str]) -> Ints:
+        """NO_NAME: a name without a number."""
+        return np.fromiter(map(self._numbers.get, names, repeat(NO_NAME)), np.int64, len(names))
 
     def numbers_or_none(self, names: Iterable[str | None]) -> Ints:
         return np.fromiter((NO_NAME if name is None else self.number(name) for name in names), np.int64)
@@ -68,6 +77,7 @@ class Played:
 
     @classmethod
     def joined(cls, parts: "Sequence[Played]") -> "Played":
+        parts = [part for part in parts if len(part)] or [cls.none()]
         if len(parts) == 1:
             return parts[0]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS))
@@ -78,13 +88,11 @@ class Played:
 
     def in_order(self) -> "Played":
         """By time, then partition, then offset."""
-        times = self.times_ms
-        order = np.argsort(times, kind="stable")
-        same = times[order[1:]] == times[order[:-1]]
-        tied = np.flatnonzero(np.append(same, False) | np.append(False, same))  # whole runs of one time
-        rows = order[tied]
-        order[tied] = rows[np.lexsort((self.offsets[rows], self.partitions[rows], times[rows]))]
-        return self if (order[1:] > order[:-1]).all() else self[order]
+        keys = (self.offsets, self.partitions, self.times_ms)  # the last one counts first
+        is_later = np.zeros(max(len(self) - 1, 0), np.bool_)
+        for key in keys:
+            is_later = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & is_later)
+        return self if is_later.all() else self[np.lexsort(keys)]
 
 
 KINDS: dict[str, type[np.generic]] = {

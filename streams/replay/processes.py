@@ -71,6 +71,7 @@ def _work(way: Connection, lanes: Sequence[Lane], n: int, parts: int) -> None:
         try:
             what, arguments = way.recv()
         except (EOFError, ConnectionError, KeyboardInterrupt):
+            part.close()
             return
         try:
             answer = True, getattr(part, what)(*arguments)

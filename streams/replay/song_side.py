@@ -5,43 +5,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.audience.crowds import Audiences, Doubles, Floats, Keys, Rows, Times, rounds, song_crowds
+from streams.audience.crowds import Audiences, Doubles, Floats, Keys, Rows, rounds, song_crowds
 from streams.contracts.crowds import SongCrowds
 from streams.contracts.partitions import partition_of
+from streams.replay.waiting_samples import Samples, WaitingSamples
 from streams.settings import CrowdSettings
 
 Numbers = NDArray[np.int64]
 NO_ROW = -1
-MOST_WAITING = 65_536  # samples
-
-
-class Samples(NamedTuple):
-    """Columns of equal length: plays that were drawn, each with its listener as they were before it."""
-
-    places: Numbers  # of the plays in the order of the log
-    songs: Numbers
-    listener_keys: Keys
-    played_ms: Times
-    strengths: Floats
-    embeddings: Floats  # (n, D)
-
-    @classmethod
-    def joined(cls, parts: "list[Samples]", dimension: int) -> "Samples":
-        if len(parts) == 1:
-            return parts[0]
-        none, keys, strengths = np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.float32)
-        nothing = cls(none, none, keys, none, strengths, np.zeros((0, dimension), np.float32))
-        return cls(*map(np.concatenate, zip(nothing, *parts, strict=True)))
-
-    def at(self, rows: NDArray[np.int64]) -> "Samples":
-        return Samples(
-            self.places[rows],
-            self.songs[rows],
-            self.listener_keys[rows],
-            self.played_ms[rows],
-            self.strengths[rows],
-            self.embeddings[rows],
-        )
+MOST_WAITING = 1 << 22  # samples
 
 
 class Turned(NamedTuple):
@@ -63,7 +35,7 @@ class SongSide:
         self._partitions = song_partitions
         self._audiences = Audiences(settings, artifact, dimension)
         self._told = _Told(settings.crowds_per_song, dimension)
-        self._waiting: list[_Waiting] = []
+        self._waiting = WaitingSamples(dimension)
         self._published = np.zeros(song_partitions, np.int64)  # since it was last told
         self._row_of: Rows = np.zeros(0, np.int64)  # by number of the song
         self._partition_of: Rows = np.zeros(0, np.int64)  # by row
@@ -72,49 +44,43 @@ class SongSide:
         """In the order of the log, whatever order they come in.
 
         A song that is warm, and cannot turn cold by more samples, is folded when somebody asks for its crowds or when
-        many samples wait: what it comes to is the same, and many together are folded faster.
+        very many samples wait: what it comes to is the same.
         """
         rows = self._rows(samples.songs)
         can_wait = self._told.is_warm[rows] & (self._audiences.listeners[rows] >= self._warm_at)
         was_warm = self._told.is_warm.copy()
-        later, now = np.flatnonzero(can_wait), np.flatnonzero(~can_wait)
-        if len(later):
-            self._waiting.append(_Waiting(samples.at(later), rows[later]))
-        if len(now):
-            self._fold(samples.at(now), rows[now])
-        if sum(len(some.rows) for some in self._waiting) >= MOST_WAITING:
-            self._fold_waiting()
+        if can_wait.all():
+            self._waiting.add(samples, rows)
+        else:
+            self._waiting.add(samples.at(np.flatnonzero(can_wait)), rows[can_wait])
+            self._fold(samples.at(np.flatnonzero(~can_wait)), rows[~can_wait])
+        if len(self._waiting) >= MOST_WAITING:
+            self._fold_all()
         published, self._published = self._published, np.zeros(self._partitions, np.int64)
         return self._turned(np.flatnonzero(self._told.is_warm != was_warm), published.tolist())
 
     def crowds(self, songs: list[str]) -> list[SongCrowds | None]:
         rows = self._audiences.rows_known(songs)
-        self._fold_waiting([row for row in rows if row is not None])
+        self._fold(*self._waiting.taken(np.array([row for row in rows if row is not None], np.int64)))
         return [None if row is None else self._told.crowds(self._audiences, row) for row in rows]
 
     def forget(self, listener_keys: Keys) -> None:
-        self._fold_waiting()
+        self._fold_all()
         self._audiences.forget(listener_keys)
 
     def untell(self, song_id: str) -> None:
         """What was published about the song is taken back."""
         [row] = self._audiences.rows_known([song_id])
         if row is not None:
-            self._fold_waiting([row])
+            self._fold(*self._waiting.taken(np.array([row])))
             self._told.take_back(row)
 
-    def _fold_waiting(self, only: list[int] | None = None) -> None:
-        """All of them, or those of some songs."""
-        if only is None:
-            taken, self._waiting = [some.taken(~some.is_folded) for some in self._waiting], []
-        else:
-            is_asked = np.zeros(len(self._audiences), np.bool_)
-            is_asked[only] = True
-            taken = [some.taken(is_asked[some.rows] & ~some.is_folded) for some in self._waiting]
-        found = [(samples, rows) for samples, rows in taken if len(rows)]
-        if found:
-            samples = Samples.joined([samples for samples, _ in found], found[0][0].embeddings.shape[1])
-            self._fold(samples, np.concatenate([rows for _, rows in found]))
+    def close(self) -> None:
+        self._waiting.close()
+
+    def _fold_all(self) -> None:
+        for samples, rows in self._waiting.all_taken():
+            self._fold(samples, rows)
 
     def _fold(self, samples: Samples, rows: Rows) -> None:
         order, audiences = np.argsort(samples.places, kind="stable"), self._audiences
@@ -155,19 +121,6 @@ class SongSide:
             self._partition_of[rows] = [partition_of(name.encode(), self._partitions) for name in names]
             self._told.room(len(self._audiences.samples))
         return self._row_of[songs]
-
-
-class _Waiting:
-    """Samples of one block, and which of them are folded by now."""
-
-    def __init__(self, samples: Samples, rows: Rows) -> None:
-        self.samples, self.rows = samples, rows
-        self.is_folded = np.zeros(len(rows), np.bool_)
-
-    def taken(self, wanted: NDArray[np.bool_]) -> tuple[Samples, Rows]:
-        self.is_folded |= wanted
-        at = np.flatnonzero(wanted)
-        return self.samples.at(at), self.rows[at]
 
 
 class _Told:

@@ -1,14 +1,16 @@
 """A log in the order of time: plays as columns, and between them, record by record, all else that neighbours said.
 
 Records are in the order of time, then topic (releases, plays, settings, erasures), partition and offset. So a release
-is decided before the plays of its own millisecond, and nothing that comes later is known to it.
+is decided before the plays of its own millisecond, and nothing that comes later is known to it. The plays of a block
+stand partition by partition, as they were recorded, and each is told its place in that order.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -29,6 +31,7 @@ from streams.replay.files import Damage, read_log
 from streams.replay.log import Log
 from streams.replay.parquet_log import Group, files_below, groups_of, plays_of
 from streams.replay.played import Played, Tables
+from streams.replay.stretches import Block, Stretch
 from streams.settings import ContractSettings
 
 PLAYS_PER_BLOCK = 65_536  # at most so many are folded at once
@@ -45,7 +48,7 @@ class Told(NamedTuple):
     record: Record
 
 
-Item: TypeAlias = Played | list[Told]
+Item: TypeAlias = Block | list[Told]
 Logged: TypeAlias = Mapping[str, Sequence[Target | Suppression]]
 
 
@@ -54,7 +57,7 @@ class Timeline:
     """May be gone through once. `tables` grow as it is read."""
 
     tables: Tables
-    plays: Iterable[Played]  # one after the other in order
+    plays: Iterable[Played]  # one after the other in time; within, by partition, time and offset
     told: Sequence[Told]  # in order
     span_ms: tuple[int, int]  # of the first and the last record
     play_records: int
@@ -64,15 +67,15 @@ class Timeline:
     def __iter__(self) -> Iterator[Item]:
         waiting = list(self.told)
         done = 0
-        for plays in self.plays:
+        for stretch in map(Stretch, self.plays):
             start = 0
-            while done < len(waiting) and (cut := _cut(waiting[done], plays)) < len(plays):
-                yield from _blocks(plays[start:cut])
+            while done < len(waiting) and (cut := _cut(waiting[done], stretch)) < len(stretch):
+                yield from _blocks(stretch, start, cut)
                 start, first = cut, done
-                while done < len(waiting) and _cut(waiting[done], plays) == cut:
+                while done < len(waiting) and _cut(waiting[done], stretch) == cut:
                     done += 1
                 yield waiting[first:done]
-            yield from _blocks(plays[start:])
+            yield from _blocks(stretch, start, len(stretch))
         if done < len(waiting):
             yield waiting[done:]
 
@@ -80,15 +83,16 @@ class Timeline:
     def of(cls, log: Log, contracts: ContractSettings) -> "Timeline":
         """Of a log in memory; what cannot be read is left out, as the door leaves it out."""
         tables, dead_letters = Tables(), list[DeadLetter]()
-        parts = [Played.none()]
+        every = [Played.none()]
         for partition in log.partitions(PLAYS):
-            records = log.records(PLAYS, partition)
+            records, parts = log.records(PLAYS, partition), [Played.none()]
             for start in range(0, len(records), DECODED_AT_ONCE):
                 columns, refused = decoded(records[start : start + DECODED_AT_ONCE], partition, tables, contracts)
                 parts.append(columns)
                 dead_letters += refused
-        plays = Played.joined(parts).in_order()
-        times = plays.times_ms[[0, -1]].tolist() if len(plays) else []
+            every.append(Played.joined(parts).in_order())
+        plays = Played.joined(every)
+        times = [int(plays.times_ms.min()), int(plays.times_ms.max())] if len(plays) else []
         return cls._with(log, tables, [plays], times, len(plays), dead_letters)
 
     @classmethod
@@ -128,20 +132,23 @@ class Timeline:
 def _merged(
     groups: Iterable[Group], tables: Tables, contracts: ContractSettings, dead_letters: list[DeadLetter]
 ) -> Iterator[Played]:
-    """Holds the groups that overlap in time, and no more: a play goes on when no group to come has an earlier one."""
+    """Holds the groups that overlap in time, and no more than twice as many plays: a play may go on when no group to
+    come has an earlier one, and does so when half of all that wait may."""
     by_time = sorted(groups, key=lambda group: (group.first_ms, group.file.path, group.number))
-    waiting: list[Played] = []
+    waiting: dict[int, Played] = defaultdict(Played.none)
     for n, group in enumerate(by_time):
         plays, refused = plays_of(group, tables, contracts)
         dead_letters += refused
-        waiting.append(plays)
-        next_ms = by_time[n + 1].first_ms if n + 1 < len(by_time) else None
-        if next_ms is not None and not any(len(part) and part.times_ms.min() < next_ms for part in waiting):
-            continue
-        together = Played.joined(waiting).in_order()
-        end = len(together) if next_ms is None else int(np.searchsorted(together.times_ms, next_ms))
-        yield together[:end]
-        waiting = [together[end:]]
+        partition = group.file.partition
+        waiting[partition] = Played.joined([waiting[partition], plays]).in_order()
+        if n + 1 == len(by_time):
+            yield Played.joined([some for _, some in sorted(waiting.items())])
+            return
+        due = {here: int(np.searchsorted(some.times_ms, by_time[n + 1].first_ms)) for here, some in waiting.items()}
+        if 2 * sum(due.values()) >= sum(map(len, waiting.values())) > 0:
+            yield Played.joined([waiting[here][:end] for here, end in sorted(due.items())])
+            for here, end in due.items():
+                waiting[here] = waiting[here][end:]
 
 
 def in_order(told: Iterable[Told]) -> list[Told]:
@@ -184,12 +191,12 @@ def decoded(
     return columns, refused
 
 
-def _cut(told: Told, plays: Played) -> int:
+def _cut(told: Told, plays: Stretch) -> int:
     """Before which of the plays it comes; after all of them: maybe after others too."""
-    side = "left" if RANK[told.topic.name] < RANK[PLAYS.name] else "right"
-    return int(np.searchsorted(plays.times_ms, told.record.timestamp, side))  # type: ignore[call-overload]
+    side: Literal["left", "right"] = "left" if RANK[told.topic.name] < RANK[PLAYS.name] else "right"
+    return plays.before(told.record.timestamp, side)
 
 
-def _blocks(plays: Played) -> Iterator[Played]:
-    for start in range(0, len(plays), PLAYS_PER_BLOCK):
-        yield plays[start : start + PLAYS_PER_BLOCK]
+def _blocks(plays: Stretch, start: int, end: int) -> Iterator[Block]:
+    for first in range(start, end, PLAYS_PER_BLOCK):
+        yield plays.block(first, min(first + PLAYS_PER_BLOCK, end))

@@ -16,7 +16,7 @@ from streams.contracts.messages import Message
 from streams.contracts.plays import Play
 from streams.contracts.targets import Arm, Reason
 from streams.contracts.topics import DAY_MS, PLAYS, SONG_RELEASES
-from streams.replay import rivals, song_side
+from streams.replay import rivals, song_side, waiting_samples
 from streams.replay import timeline as timelines
 from streams.replay.choices import ARM_ROWS, REASONS, Fixed, Heard
 from streams.replay.driver import exact
@@ -110,11 +110,13 @@ def test_what_the_story_has_met() -> None:
     }
 
 
-@pytest.mark.parametrize(("plays_per_block", "most_waiting"), [(1, 1_000), (17, 10), (300, 1)])
+@pytest.mark.parametrize(("plays_per_block", "most_waiting", "at_once"), [(1, 1_000, 1), (17, 50, 7), (300, 1, 900)])
 def test_where_a_block_is_cut_and_when_crowds_fold_changes_no_byte(
-    monkeypatch: pytest.MonkeyPatch, plays_per_block: int, most_waiting: int
+    monkeypatch: pytest.MonkeyPatch, plays_per_block: int, most_waiting: int, at_once: int
 ) -> None:
     monkeypatch.setattr(timelines, "PLAYS_PER_BLOCK", plays_per_block)
+    monkeypatch.setattr(waiting_samples, "PER_CHUNK", at_once)
+    monkeypatch.setattr(waiting_samples, "READ_AT_ONCE", at_once)
     monkeypatch.setattr(song_side, "MOST_WAITING", most_waiting)
     assert replayed(log_of(events(), SMALL)).said == whole().said
 

@@ -15,6 +15,7 @@ from streams.replay.files import read_log, write_log
 from streams.replay.log import Log, Logged
 from streams.replay.parquet_log import files_below, write_plays, write_records
 from streams.replay.played import COLUMNS, Played
+from streams.replay.stretches import Block
 from streams.replay.timeline import Timeline
 from tests.builders.contracts import NOW, play, settings
 
@@ -44,7 +45,8 @@ def test_whatever_a_record_holds_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def named(timeline: Timeline) -> list[tuple[object, ...]]:
-    plays = Played.joined([Played.none(), *timeline.plays])
+    blocks = [item for item in timeline if isinstance(item, Block)]
+    plays = Played.joined([block.plays[np.argsort(block.places)] for block in blocks])
     tables = timeline.tables
     who = {"listeners": tables.listeners, "songs": tables.songs, "markets": tables.markets}
     columns = [
