@@ -124,17 +124,26 @@ def _replay(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, An
     listeners, songs = args.listeners or 100_000, args.songs or 20_000
     plays = [args.plays] if args.plays else [200_000, 400_000] if args.quick else [1_000_000, 10_000_000]
     releases = args.releases or (20 if args.quick else 1_000)
+    live: dict[str, Any] = {}
+    if not args.alone:
+        args.scenario, args.plays = "ingest", None
+        prepared = _prepared(args, folder)
+        ingested = ingest.measure(prepared, used, runs=1 if args.quick else 3, rival_s=0, rivals=False)
+        live = {
+            "live_plays_per_second": ingested["plays_per_second"][WORKER],
+            "live_cpu_us_per_play": ingested["cpu_us_per_play"][WORKER],
+        }
     pin(0, used.subject)
-    found = replay.measure(
-        ROOT, folder, plays=plays, releases=releases, listeners=listeners, songs=songs, seed=args.seed, workers=1
+    return live | replay.measure(
+        ROOT,
+        (args.prepared or folder) / "logs",
+        plays=plays,
+        releases=releases,
+        listeners=listeners,
+        songs=songs,
+        seed=args.seed,
+        workers=1,
     )
-    pin(0, used.others)
-    if args.alone:
-        return found
-    args.scenario, args.plays = "ingest", None
-    live = ingest.measure(_prepared(args, folder), used, runs=1, rival_s=0, rivals=False)["cpu_us_per_play"][WORKER]
-    times = live / found["replays"][str(plays[-1])]["alone"]["cpu_us_per_play"]
-    return {**found, "live_plays_per_cpu_second": round(1e6 / live), "times_live": round(times, 2)}
 
 
 def _htcl(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, Any]:

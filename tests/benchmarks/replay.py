@@ -2,12 +2,14 @@
 
 One process writes a simulated day as parquet, another one replays it. The encoder is untrained: what an embedding is
 worth changes no time. A rate is from the end of the first block of plays to the end of the last, by CPU time, so that
-neither the catalogue nor what else the machine does is in it; with releases, these are.
+neither the catalogue nor what else the machine does is in it; with releases, these are. Crowds are folded where a
+release asks for them, here as in every replay: where there is no release, only until a song is warm.
 """
 
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -49,8 +51,12 @@ def measure(
     """By number of plays: without releases, and with them."""
     found: dict[str, Any] = {}
     for count in plays:
-        where = folder / str(count)
-        _alone(root, "write", str(where), str(count), str(releases), str(listeners), str(songs), str(seed))
+        where = folder / "-".join(map(str, (count, releases, listeners, songs, seed)))
+        if not where.exists():
+            aside = where.with_suffix(".aside")
+            shutil.rmtree(aside, ignore_errors=True)
+            _alone(root, "write", str(aside), str(count), str(releases), str(listeners), str(songs), str(seed))
+            aside.rename(where)
         mib = sum(file.stat().st_size for file in where.rglob("*.parquet")) / 2**20
         runs = {
             name: _alone(root, "run", str(where), str(decided), str(songs), str(seed), str(workers))
@@ -61,16 +67,19 @@ def measure(
 
 
 def lines(result: dict[str, Any]) -> list[str]:
-    columns = ("plays_per_cpu_second", "cpu_us_per_play", "wall_s", "peak_mib")
+    columns = ("plays_per_second", "plays_per_cpu_second", "cpu_us_per_play", "wall_s", "peak_mib")
+    live_us, per_second = result.get("live_cpu_us_per_play"), result.get("live_plays_per_second")
     shown = [f"{'':36}" + "".join(f"{name.replace('_', ' '):>22}" for name in columns)]
+    if live_us is not None:
+        shown.append(f"{'live worker':36}{per_second:>22,}{round(1e6 / live_us):>22,}{live_us:>22,}")
     for count, runs in result["replays"].items():
         for name, run in runs.items():
             if isinstance(run, dict):
                 label = f"{int(count):,} plays, {name}"
                 shown.append(f"{label:36}" + "".join(f"{run[column]:>22,}" for column in columns))
-    if "times_live" in result:
-        shown.append(f"live worker: {result['live_plays_per_cpu_second']:,} plays per CPU second")
-        shown.append(f"a replay is {result['times_live']} times as fast, by CPU time, the plays alone")
+                if live_us is not None:
+                    shown[-1] += f"   {live_us / run['cpu_us_per_play']:.1f} times the worker by CPU time"
+                    shown[-1] += f", {run['plays_per_second'] / per_second:.1f} by the clock"
     return shown
 
 
