@@ -77,6 +77,12 @@ def test_replay_tells_its_rate_and_its_memory_with_releases_and_without(tmp_path
         assert one["plays_per_cpu_second"] > 0 and one["peak_mib"] > 0
 
 
+def test_truth_tells_of_each_seed_whether_the_bytes_agree_and_where_the_truth_lies(tmp_path):
+    found = run(tmp_path, "truth", "--quick", "--json", "--seeds", "2")
+    assert [one["seed"] for one in found["truths"]] == [1, 2] and found["same_bytes"] == 2
+    assert all(one["plays"] == 20_000 and one["said"] > 500 for one in found["truths"])
+
+
 def test_steps_tell_what_the_contrastive_part_costs(tmp_path):
     found = run(tmp_path, "steps", "--quick", "--json", "--models", "demo")
     assert found["fields"] >= 10 and found["pairs_per_step"] == {"bpr": 1024, "demo": 512}

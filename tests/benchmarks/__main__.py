@@ -1,10 +1,11 @@
-"""Measure: python -m tests.benchmarks ingest | release | withdrawal | state | replay | steps | htcl [--quick] [--json]
+"""Measure: python -m tests.benchmarks ingest | release | withdrawal | state | replay | truth | steps | htcl [--quick]
 
 ingest      plays per second through one worker, durable, beside an idiomatic Faust agent and a bare consumer
 release     from a release to the first and last of its targets, while plays flow at half the rate that ingest measures
 withdrawal  from a withdrawal until the song is in no worker's index
 state       bytes per listener and per song, on disk and in memory
 replay      plays per second and core of a replay from a columnar log, beside what a live worker takes up
+truth       whether `bcl replay` says what was said, and what is true, in simulated worlds; `--seeds 20 --prepared DIR`
 steps       a training step of BCL beside one of BPR only, in CPU time, and pairs per second; needs no broker
 htcl        clips per second through the audio encoder, share of peak, beside a plain loop
 
@@ -22,7 +23,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import ingest, profile, release, replay, state, steps, withdrawal
+from tests.benchmarks import ingest, profile, release, replay, state, steps, truth, withdrawal
 from tests.benchmarks.ingest import COUNTING, FAUST, ROOT, WORKER
 from tests.benchmarks.machine import Cores, cores, description, pin
 from tests.benchmarks.prepared import Prepared, Sizes, prepare
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "withdrawal": _withdrawal,
                 "state": _state,
                 "replay": _replay,
+                "truth": _truth,
                 "steps": _steps,
                 "htcl": _htcl,
             }[args.scenario](args, used, folder),
@@ -146,6 +148,17 @@ def _replay(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, An
     )
 
 
+def _truth(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, Any]:
+    """Needs no broker."""
+    sizes = truth.Sizes(listeners=100_000, songs=20_000, plays=1_000_000, releases=200)
+    if args.quick:
+        sizes = truth.Sizes(listeners=2_000, songs=400, plays=20_000, releases=8, budget=100, training_steps=10)
+    wanted = {name: getattr(args, name) for name in ("listeners", "songs", "plays", "releases", "budget")}
+    sizes = replace(sizes, **{name: value for name, value in wanted.items() if value is not None})
+    pin(0, used.subject)
+    return truth.measure(ROOT, args.prepared or folder, sizes=sizes, seeds=range(1, args.seeds + 1))
+
+
 def _htcl(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, Any]:
     from tests.benchmarks import htcl  # imports torch, which the other scenarios do without
 
@@ -192,6 +205,9 @@ def _lines(result: dict[str, Any]) -> Iterable[str]:
     if "replays" in result:
         yield from replay.lines(result)
         return
+    if "truths" in result:
+        yield from truth.lines(result)
+        return
     if "plays_per_second" in result:
         yield f"{'':24}{'plays/s':>10}{'undisturbed':>13}{'CPU us/play':>13}   runs"
         for name in (WORKER, FAUST, COUNTING):
@@ -218,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("scenario", choices=["ingest", "release", "withdrawal", "state", "replay", "steps", "htcl"])
+    parser.add_argument("scenario", choices=[*SIZES, "state", "replay", "truth", "steps", "htcl"])
     parser.add_argument("--quick", action="store_true", help="smaller sizes: a try, not a figure")
     parser.add_argument("--json", action="store_true", help="one line for machines")
     parser.add_argument("--profile", action="store_true", help="where the worker's CPU time goes; without rivals")
@@ -227,6 +243,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()), help="folder for everything else")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="of the worker")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--seeds", type=int, default=20, help="of truth: 1 to so many")
     parser.add_argument("--runs", type=int, help="of ingest, turns of steps; the median counts")
     parser.add_argument("--models", nargs="+", default=["bcl"], metavar="NAME", help="of steps, beside bpr")
     parser.add_argument("--releases", type=int)
