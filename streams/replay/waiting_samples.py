@@ -37,7 +37,14 @@ class Samples(NamedTuple):
         return cls(*map(np.concatenate, zip(nothing, *parts, strict=True)))
 
     def at(self, rows: Numbers) -> "Samples":
-        return Samples(*(column[rows] for column in self))
+        return Samples(
+            self.places[rows],
+            self.songs[rows],
+            self.listener_keys[rows],
+            self.played_ms[rows],
+            self.strengths[rows],
+            self.embeddings[rows],
+        )
 
 
 class WaitingSamples:

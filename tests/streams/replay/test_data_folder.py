@@ -13,11 +13,18 @@ import pytest
 from bcl_model.artifact import write_artifact
 from bcl_model.catalogue import read_catalogue
 from bcl_model.errors import BadData
+from bcl_model.inference import SongEncoder
 from streams.cli import main
-from streams.contracts.topics import PLAYS, SONG_RELEASES
+from streams.contracts.codec import encode
+from streams.contracts.messages import Message
+from streams.contracts.topics import DAY_MS, PLAYS, SONG_RELEASES
 from streams.replay.data_folder import first_new_ms, is_data_folder, read_data_folder
 from streams.replay.findings import Findings
+from streams.replay.lanes import Contestant
 from streams.replay.log import Log
+from streams.replay.merged import MergedReplay
+from streams.replay.prequential import Judge
+from streams.replay.timeline import Timeline
 from tests.builders.catalogue import untrained_artifact
 from tests.builders.contracts import settings
 
@@ -130,14 +137,38 @@ def test_a_station_replays_from_its_own_times_and_twice_the_same(tmp_path, capsy
     assert (tmp_path / "one" / "report.html").read_bytes() == (tmp_path / "two" / "report.html").read_bytes()
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
+RADIO = pytest.mark.skipif(
     not is_data_folder(TRIPLEJ), reason=f"there is no data in {TRIPLEJ}; BCL_TRIPLEJ names another folder"
 )
+
+
+@pytest.mark.slow
+@RADIO
 def test_the_radio_has_its_new_songs_and_the_report_says_that_the_choice_is_worth_little(tmp_path, capsys):
     (tmp_path / "fields.toml").write_text(FIELDS)
-    found = replayed(TRIPLEJ, tmp_path / "fields.toml", tmp_path)
+    found = replayed(TRIPLEJ, tmp_path / "fields.toml", tmp_path / "one")
     assert found.releases + found.open == NEW_SONGS and found.repeated == 0
     configured = found.policies["configured"]
     assert configured.rivals["popularity"].lift.high < 1
     assert any(note.startswith("popularity chose better than configured") for note in found.notes)
+    replayed(TRIPLEJ, tmp_path / "fields.toml", tmp_path / "two", "--workers", "2")
+    for name in ("report.json", "report.html"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.slow
+@RADIO
+def test_the_radio_is_replayed_twice_with_the_same_targets_on_any_number_of_processes(tmp_path):
+    (tmp_path / "fields.toml").write_text(FIELDS)
+    encoder = SongEncoder(untrained_artifact(*read_catalogue(TRIPLEJ, tmp_path / "fields.toml").contents, dimension=16))
+    log = read_data_folder(TRIPLEJ, tmp_path / "fields.toml", SMALL)
+    one, two = (said(log, encoder, workers) for workers in (1, 2))
+    assert len({message.value.song_id for message in one}) == NEW_SONGS
+    assert list(map(encode, one)) == list(map(encode, two))
+
+
+def said(log: Log, encoder: SongEncoder, workers: int) -> list[Message]:
+    found: list[Message] = []
+    policies, timeline = [Contestant("configured", SMALL, encoder)], Timeline.of(log, SMALL.contracts)
+    MergedReplay(policies, timeline, Judge(DAY_MS), said=lambda _, said: found.extend(said), workers=workers).run()
+    return found
