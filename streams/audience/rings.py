@@ -155,10 +155,7 @@ def _embeddings(rings: Rings, song_rows: Rows, songs: Embeddings, half_life_ms: 
     weights *= rings[:, :, 0] & _STRENGTH
     ends = np.zeros(len(rings) + 1, dtype=np.int32)
     np.cumsum(counts.sum(axis=1), out=ends[1:])
-    is_full = bool(ends[-1] == counts.size)
-    counting: Embeddings = (weights.ravel() if is_full else weights[counts]).astype(np.float32)
-    of_songs: Rows = song_rows.ravel() if is_full else song_rows[counts]
-    shares = csr_array((counting, of_songs, ends), shape=(len(rings), len(songs)))
+    shares = csr_array((weights[counts].astype(np.float32), song_rows[counts], ends), shape=(len(rings), len(songs)))
     totals: Embeddings = shares @ songs  # (M, N) @ (N, D) -> (M, D), each row in the order of its ring
     lengths = np.sqrt(np.einsum("md,md->m", totals, totals))
     totals /= np.where(lengths > NOISE, lengths, np.inf)[:, None]
