@@ -178,7 +178,7 @@ class Wiring:
         settings, topics = self.settings, self.settings.topics
         audience = Audience(store, self.views.songs, settings.listening, settings.admission)
         watched = WatchedReleases(store, settings.outcomes)
-        admit = AdmitTargets(store, watched, settings.admission, audience.have_heard)
+        admit = AdmitTargets(store, watched, settings.admission, audience.have_heard, audience.wishes_of)
         return Shard(
             Side.LISTENER,
             partition,

@@ -21,6 +21,7 @@ from streams.shard import Decided, Shard
 from streams.state.crash_points import AFTER_OUTPUTS, AFTER_STATE, reached
 
 GIVES_WAY = {PLAYS, AUDIENCE_SAMPLES, TARGET_REACTIONS}  # to releases, and to what follows from them
+STEPS_TO_THE_DOOR = 8  # turns of the loop in which a release that has arrived comes from the socket to its shard
 
 
 class Door:
@@ -53,6 +54,8 @@ class Door:
             async with turn:
                 await asyncio.sleep(0)  # what else has arrived gets its chance
                 if fetched.topic in GIVES_WAY:
+                    for _ in range(STEPS_TO_THE_DOOR):
+                        await asyncio.sleep(0)
                     await self._precedence.give_way()
                 else:
                     self._precedence.take()

@@ -89,6 +89,8 @@ class Feed(Service):
             max_poll_interval_ms=900_000,
         )
         await self.consumer.start()
+        # Plays that give way lie fetched for a while; aiokafka would ask that broker for nothing else meanwhile.
+        self.consumer._fetcher._prefetch_backoff = 0.0
         self.consumer.subscribe(topics=list(self._by_name), listener=_Rebalances(self))
         self._renew_lease_with_heartbeats()
 

@@ -20,6 +20,7 @@ from streams.audience.rings import UNKNOWN, Embeddings, Flags, Keys, Rings, Rows
 from streams.audience.wishes import consents, decode_settings, erased_ms, erased_ms_of, settings_of
 from streams.catalogue.songs import Songs
 from streams.contracts.ids import key_of
+from streams.contracts.listeners import ListenerSettings
 from streams.errors import BadSettings
 from streams.settings import AdmissionSettings, ListeningSettings
 from streams.state.layout import ERASED, LISTENER, NEWEST_PLAY, SETTINGS, named
@@ -153,6 +154,17 @@ class Audience:
         found: list[bool] = ((keys == np.uint64(key_of(song_id))).any(axis=1) & (slots >= 0)).tolist()
         return found
 
+    def wishes_of(self, listener_ids: Sequence[str]) -> tuple[list[ListenerSettings | None], list[int | None]]:
+        """The settings of each of these listeners, and when they asked to be forgotten; the store tells of few."""
+        slots = self.slots_of(listener_ids)
+        settings: list[ListenerSettings | None] = [None] * len(slots)
+        erased: list[int | None] = [at_ms or None for at_ms in self.matrix.erased_ms[slots].tolist()]
+        for n in np.flatnonzero(self.matrix.has_settings[slots] | (slots == NO_SLOT)).tolist():
+            settings[n] = settings_of(self._store, listener_ids[n])
+        for n in np.flatnonzero(slots == NO_SLOT).tolist():
+            erased[n] = erased_ms(self._store, listener_ids[n])
+        return settings, erased
+
     def has_heard_any(self, song_ids: list[str]) -> Flags:
         """The same for some songs that are known; unknown ones are left out."""
         return self._holding(self._with_songs(self.songs.rows(song_ids)))
@@ -233,8 +245,10 @@ class Audience:
             self._follow(slot, listener_id, erased_ms(self._store, listener_id))
 
     def _follow(self, slot: int, listener_id: str, erased: int | None) -> None:
+        settings = settings_of(self._store, listener_id)
         self.matrix.erased_ms[slot] = erased or 0
-        self.matrix.consents[slot] = consents(settings_of(self._store, listener_id), erased, self._admission)
+        self.matrix.has_settings[slot] = settings is not None
+        self.matrix.consents[slot] = consents(settings, erased, self._admission)
 
     def forget(self, listener_id: str, up_to_ms: int) -> None:
         """Every play up to then; with it the listener, if nothing remains."""
@@ -293,6 +307,7 @@ class Audience:
             settings = decode_settings(value)
             slot = self._slot_of.get(settings.listener_id)
             if slot is not None:
+                self.matrix.has_settings[slot] = True
                 self.matrix.consents[slot] = consents(settings, None, self._admission)
         erased = {key[len(ERASED) :] for key, _ in self._store.items(ERASED)}
         if erased:

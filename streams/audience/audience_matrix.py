@@ -24,6 +24,7 @@ class AudienceMatrix:
     market_ms: Times
     market: NDArray[np.int32]
     consents: Flags
+    has_settings: Flags  # of their own, in the store
     is_held_out: Flags
     has_embedding: Flags
     is_stale: Flags  # the embedding is not that of the ring
@@ -41,6 +42,7 @@ class AudienceMatrix:
             market_ms=np.zeros(slots, np.int64),
             market=np.full(slots, NO_MARKET, np.int32),
             consents=np.zeros(slots, np.bool_),
+            has_settings=np.zeros(slots, np.bool_),
             is_held_out=np.zeros(slots, np.bool_),
             has_embedding=np.zeros(slots, np.bool_),
             is_stale=np.zeros(slots, np.bool_),

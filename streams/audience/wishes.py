@@ -1,7 +1,5 @@
 """What a listener has asked for, as a listener shard keeps it: settings, and that they be forgotten."""
 
-from collections.abc import Sequence
-
 import msgspec
 
 from streams.contracts.ids import key_of
@@ -21,16 +19,6 @@ def decode_settings(raw: bytes) -> ListenerSettings:
 def settings_of(store: Store, listener_id: str) -> ListenerSettings | None:
     raw = store.get(named(SETTINGS, listener_id))
     return None if raw is None else decode_settings(raw)
-
-
-def wishes_of(store: Store, listener_ids: Sequence[str]) -> list[tuple[ListenerSettings | None, int | None]]:
-    """For each listener `settings_of` and `erased_ms`."""
-    said = store.get_many([named(SETTINGS, name) for name in listener_ids])
-    erased = store.get_many([keyed(ERASED, key_of(name)) for name in listener_ids])
-    return [
-        (None if raw is None else decode_settings(raw), None if at is None else int.from_bytes(at, "little"))
-        for raw, at in zip(said, erased, strict=True)
-    ]
 
 
 def put_settings(store: Store, settings: ListenerSettings) -> None:

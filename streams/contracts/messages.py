@@ -39,8 +39,7 @@ class Batch(Generic[C_co]):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """A fact to publish. The partition follows from the key unless it is given."""
 
     topic: Topic

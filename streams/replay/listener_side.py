@@ -199,7 +199,7 @@ class _Decider:
             listener_partitions,
         )
         watched = WatchedReleases(self.store, settings.outcomes)
-        self.admit = AdmitTargets(self.store, watched, settings.admission, audience.have_heard)
+        self.admit = AdmitTargets(self.store, watched, settings.admission, audience.have_heard, audience.wishes_of)
 
 
 class _Beside(MemoryStore):

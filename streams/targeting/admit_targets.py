@@ -1,14 +1,15 @@
 """Chosen listeners become targets, or suppressions that say why not: one judge per listener, in its shard."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from streams.audience.wishes import wishes_of
 from streams.contracts.dead_letters import DeadLetter
 from streams.contracts.ids import key_of, target_id_of
+from streams.contracts.listeners import ListenerSettings
 from streams.contracts.messages import Batch, Message
 from streams.contracts.queries import TargetCandidates
 from streams.contracts.targets import Arm, Reason, Suppression, Target, TargetReactions
@@ -30,6 +31,7 @@ from streams.targeting.exposure import Exposure, Push, decoded, with_push
 from streams.targeting.watched_releases import WatchedReleases
 
 _ARMS = {arm.value: arm for arm in Arm}
+Wishes: TypeAlias = tuple[Sequence[ListenerSettings | None], Sequence[int | None]]  # settings, and erased when
 
 
 class Verdict(NamedTuple):
@@ -59,6 +61,7 @@ class AdmitTargets:
     watched: WatchedReleases
     settings: AdmissionSettings
     have_heard: Callable[[str, Sequence[str]], Sequence[bool]]  # of a song, by each of these listeners
+    wishes_of: Callable[[Sequence[str]], Wishes]  # each of them
 
     def __post_init__(self) -> None:
         eligibility.check(self.settings)
@@ -90,21 +93,17 @@ class AdmitTargets:
         song_key = key_of(song_id)
         offsets = self.store.offsets()
         known = [offsets.get(topic.name, 0) for topic in (PLAYS, LISTENER_SETTINGS, LISTENER_ERASURES)]
-        have_heard = self.have_heard(song_id, candidates.listener_ids)
-        wishes = wishes_of(self.store, candidates.listener_ids)
         messages: list[Message] = []
-        reached: dict[str, int] = {}
-        for n, listener_id in enumerate(candidates.listener_ids):
+        reached: Counter[str] = Counter()
+        for n, (listener_id, listener) in enumerate(self._listeners(candidates)):
             target_id, arm = target_id_of(song_id, listener_id), _ARMS[candidates.arms[n]]
-            exposure = decoded(self.store.get(named(EXPOSURE, listener_id)))
-            listener = Listener(*wishes[n], have_heard[n], arm is Arm.HOLD_OUT, exposure)
-            verdict = self._adopted.pop((candidates.query_id, decided_ms, target_id), None)
+            verdict = self._adopted.pop((candidates.query_id, decided_ms, target_id), None) if self._adopted else None
             if verdict is None:
                 due = due_ms(max(decided_ms, candidates.released_ms), listener.settings, self.settings)
                 reason = self._reason(candidates, song_key, self._and_ahead(listener_id, listener), due)
                 verdict = Verdict(reason, due, *known)
             if verdict.is_push:
-                reached[arm] = reached.get(arm, 0) + 1
+                reached[candidates.arms[n]] += 1
                 if is_erased(listener.settings, listener.erased_ms):
                     continue  # adopted, and sent before they were erased: nothing is sent or remembered any more
                 push = Push(song_key, decided_ms, verdict.not_before_ms, arm)
@@ -112,9 +111,18 @@ class AdmitTargets:
             messages.append(_message(candidates, n, target_id, arm, verdict, partition))
         return [*messages, _reactions(candidates, reached, partition, offset)]
 
+    def _listeners(self, candidates: TargetCandidates) -> Iterator[tuple[str, Listener]]:
+        """No listener is in one record twice, so nothing that is remembered of one is asked of another."""
+        names = candidates.listener_ids
+        settings, erased_ms = self.wishes_of(names)
+        have_heard = self.have_heard(candidates.song_id, names)
+        are_held_out = [arm == Arm.HOLD_OUT for arm in candidates.arms]
+        exposures = map(decoded, self.store.get_many([named(EXPOSURE, name) for name in names]))
+        return zip(names, map(Listener, settings, erased_ms, have_heard, are_held_out, exposures), strict=True)
+
     def _and_ahead(self, listener_id: str, listener: Listener) -> Listener:
         for push in self._ahead.get(listener_id, ()):
-            if push.song_key not in listener.exposure.song_keys:
+            if not listener.exposure.tells(push.song_key):
                 listener = listener._replace(exposure=decoded(with_push(listener.exposure, push, self.settings)))
         return listener
 
@@ -168,13 +176,13 @@ def _message(
     return Message(PUSH_SUPPRESSIONS, listener_id, Suppression(reason, *told), candidates.decided_ms, partition)
 
 
-def _reactions(candidates: TargetCandidates, reached: dict[str, int], partition: int, offset: int) -> Message:
+def _reactions(candidates: TargetCandidates, reached: Counter[str], partition: int, offset: int) -> Message:
     reactions = TargetReactions(
         song_id=candidates.song_id,
         source=TARGET_CANDIDATES.name,
         listener_partition=partition,
         offset=offset,
         decided_ms=candidates.decided_ms,
-        reached={arm.value: reached[arm] for arm in Arm if arm in reached},
+        reached={arm.value: reached[arm.value] for arm in Arm if arm.value in reached},
     )
     return Message(TARGET_REACTIONS, candidates.song_id, reactions, candidates.decided_ms)

@@ -75,7 +75,7 @@ def reason_to_suppress(
         return Reason.ERASED
     if not (listener.settings.consent if listener.settings is not None else settings.consent_by_default):
         return Reason.NO_CONSENT
-    if song_key in listener.exposure.song_keys:
+    if listener.exposure.tells(song_key):
         return Reason.ALREADY_PUSHED
     if listener.heard:
         return Reason.ALREADY_HEARD

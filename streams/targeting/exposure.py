@@ -17,8 +17,7 @@ from streams.errors import Stop
 from streams.settings import AdmissionSettings
 
 _VERSION = 1
-_PUSH = "QqqB"
-_ROW = Struct("<" + _PUSH)
+_ROW = Struct("<QqqB")
 _ARMS = (Arm.TARGET, Arm.EXPLORATION, Arm.HOLD_OUT)
 _ARM_BITS = {arm: n for n, arm in enumerate(_ARMS)}
 _PLAYED, _LIKED = 4, 8
@@ -34,18 +33,25 @@ class Push(NamedTuple):
 
 
 class Exposure(NamedTuple):
-    """The bytes, and their columns by `due_ms`: what is asked of all pushes at once is asked of a column."""
+    """The bytes, and the column that caps are asked of; the others are read when somebody asks."""
 
     raw: bytes = bytes([_VERSION])
-    song_keys: tuple[int, ...] = ()
-    decided_ms: tuple[int, ...] = ()
     due_ms: tuple[int, ...] = ()
-    marks: tuple[int, ...] = ()
+
+    @property
+    def song_keys(self) -> tuple[int, ...]:
+        return _column("Q16x1x", len(self.due_ms)).unpack(self.raw)
+
+    @property
+    def decided_ms(self) -> tuple[int, ...]:
+        return _column("8xq8x1x", len(self.due_ms)).unpack(self.raw)
+
+    def tells(self, song_key: int) -> bool:
+        return song_key.to_bytes(8, "little") in self.raw and song_key in self.song_keys
 
     def push(self, n: int) -> Push:
-        marks = self.marks[n]
-        times = self.decided_ms[n], self.due_ms[n]
-        return Push(self.song_keys[n], *times, _ARMS[marks & 3], bool(marks & _PLAYED), bool(marks & _LIKED))
+        song_key, decided_ms, due_ms, marks = _ROW.unpack_from(self.raw, 1 + n * _ROW.size)
+        return Push(song_key, decided_ms, due_ms, _ARMS[marks & 3], bool(marks & _PLAYED), bool(marks & _LIKED))
 
     def is_full(self, due_ms: int, now_ms: int, settings: AdmissionSettings) -> bool:
         """Another push could be remembered only by forgetting one that still counts, or itself."""
@@ -56,13 +62,15 @@ class Exposure(NamedTuple):
         return due_ms < longest_due_ms or longest_due_ms > newest_ms - guarded_ms(settings)
 
 
+NOTHING = Exposure()
+
+
 def decoded(raw: bytes | None) -> Exposure:
     if raw is None:
-        return Exposure()
+        return NOTHING
     if raw[0] != _VERSION:
         raise Stop(f"exposure: version {raw[0]} found, {_VERSION} wanted; a newer release wrote it, run that one")
-    cells = _layout(len(raw) // _ROW.size).unpack(raw)
-    return Exposure(raw, cells[1::4], cells[2::4], cells[3::4], cells[4::4])
+    return Exposure(raw, _column("16xq1x", len(raw) // _ROW.size).unpack(raw))
 
 
 def with_push(before: Exposure, push: Push, settings: AdmissionSettings) -> bytes:
@@ -80,7 +88,7 @@ def with_push(before: Exposure, push: Push, settings: AdmissionSettings) -> byte
 
 def with_reaction(before: Exposure, n: int, *, played: bool, liked: bool) -> bytes:
     end = 1 + (n + 1) * _ROW.size
-    marks = before.marks[n] | played * _PLAYED | liked * _LIKED
+    marks = before.raw[end - 1] | played * _PLAYED | liked * _LIKED
     return before.raw[: end - 1] + bytes([marks]) + before.raw[end:]
 
 
@@ -90,5 +98,5 @@ def guarded_ms(settings: AdmissionSettings) -> int:
 
 
 @lru_cache(maxsize=1_000)
-def _layout(pushes: int) -> Struct:
-    return Struct("<B" + _PUSH * pushes)
+def _column(of_a_push: str, pushes: int) -> Struct:
+    return Struct("<x" + of_a_push * pushes)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from streams.audience.wishes import erased_ms, settings_of
 from streams.contracts.codec import encode
 from streams.contracts.messages import Batch, Message
 from streams.contracts.queries import AudienceQuery, Candidates
@@ -18,7 +19,7 @@ from streams.contracts.topics import PUSH_SUPPRESSIONS, PUSH_TARGETS, SONG_DECIS
 from streams.settings import AdmissionSettings
 from streams.state.layout import OPEN_QUERY, named
 from streams.state.memory_store import MemoryStore
-from streams.targeting.admit_targets import AdmitTargets
+from streams.targeting.admit_targets import AdmitTargets, Wishes
 from streams.targeting.watched_releases import WatchedReleases
 from tests.builders.contracts import settings
 
@@ -124,6 +125,9 @@ def admitting(
         def have_heard(song_id: str, listener_ids: Sequence[str]) -> list[bool]:
             return [(song_id, listener_id) in heard for listener_id in listener_ids]
 
-        return AdmitTargets(store, WatchedReleases(store, settings().outcomes), limits, have_heard)
+        def wishes_of(names: Sequence[str]) -> Wishes:
+            return [settings_of(store, name) for name in names], [erased_ms(store, name) for name in names]
+
+        return AdmitTargets(store, WatchedReleases(store, settings().outcomes), limits, have_heard, wishes_of)
 
     return make

@@ -1,45 +1,68 @@
-"""Plays wait while a release is on its way, and never for ever."""
-
-import asyncio
+"""Plays wait while a release is on its way, never for ever, and never the most of the time."""
 
 import pytest
 
-from streams.agents import precedence as module
 from streams.agents.precedence import Precedence
 
 
+class Clock:
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    now = [100.0]
-    monkeypatch.setattr(module, "monotonic", lambda: now[0])
-    return now
+def clock() -> Clock:
+    return Clock()
 
 
-async def test_without_a_release_nobody_waits():
-    await Precedence(lasts_s=60, at_most_s=60).give_way()
+@pytest.fixture
+def precedence(clock) -> Precedence:
+    return Precedence(lasts_s=0.25, at_most_s=1.0, then_s=0.5, now_s=clock)
 
 
-@pytest.mark.parametrize(
-    ("lasts_s", "at_most_s"), [(0.05, 60), (60, 0.05)], ids=["the release has passed", "it has waited long enough"]
-)
-async def test_who_gives_way_goes_on_in_the_end(clock, lasts_s, at_most_s):
-    precedence = Precedence(lasts_s, at_most_s)
+def test_without_a_release_nobody_waits(precedence):
+    assert precedence.wait_s() <= 0
+
+
+def test_who_gives_way_goes_on_once_the_release_has_passed(precedence, clock):
     precedence.take()
-    waiting = asyncio.create_task(precedence.give_way())
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    clock[0] += 0.05
-    await waiting
+    assert precedence.wait_s() == 0.25
+    clock.now_s += 0.25
+    assert precedence.wait_s() == 0
 
 
-async def test_a_release_that_follows_prolongs_the_wait(clock):
-    precedence = Precedence(lasts_s=0.01, at_most_s=60)
+def test_what_follows_from_a_release_prolongs_the_wait(precedence, clock):
     precedence.take()
-    waiting = asyncio.create_task(precedence.give_way())
-    for _ in range(10):
-        clock[0] += 0.009
+    clock.now_s += 0.125
+    precedence.take()
+    assert precedence.wait_s() == 0.25
+
+
+def test_of_a_stream_of_releases_plays_get_every_third_moment(precedence, clock):
+    waited = []
+    for _ in range(600):
         precedence.take()
-        await asyncio.sleep(0.02)  # who waits has woken up and looked
-    assert not waiting.done()
-    clock[0] += 0.01
-    await waiting
+        waited.append(precedence.wait_s() > 0)
+        clock.now_s += 0.0625
+    assert sum(waited) / len(waited) == pytest.approx(2 / 3, abs=0.05)
+    longest = max(len(run) for run in "".join("x" if one else " " for one in waited).split())
+    assert longest * 0.0625 <= 1.0 + 0.0625
+
+
+def test_a_release_after_a_pause_is_given_way_again_at_once(precedence, clock):
+    for _ in range(9):
+        precedence.take()
+        clock.now_s += 0.125
+    assert precedence.wait_s() <= 0
+    clock.now_s += 0.25
+    precedence.take()
+    assert precedence.wait_s() == 0.25
+
+
+async def test_giving_way_takes_as_long_as_is_said():
+    precedence = Precedence(lasts_s=0.02, at_most_s=60)
+    precedence.take()
+    await precedence.give_way()
+    assert precedence.wait_s() <= 0
