@@ -216,9 +216,14 @@ def _lines(result: dict[str, Any]) -> Iterable[str]:
                 cpu, runs = result["cpu_us_per_play"][name], " ".join(map(str, result["runs"][name]))
                 yield f"{name:24}{rate:>10}{alone:>13}{cpu:>13}   {runs}"
     if "last_target_ms" in result:
-        yield f"{'from the acknowledgement':32}{'p50 ms':>8}{'p99 ms':>8}"
-        hops = {f"last of {topic}": ms for topic, ms in result["hops_ms"].items()}
-        for name, ms in {**hops, "first target": result["first_target_ms"], "last": result["last_target_ms"]}.items():
+        yield f"{'from the sending of the release':32}{'p50 ms':>8}{'p99 ms':>8}"
+        hops = {f"last of {topic}, seen": ms for topic, ms in result["hops_ms"].items()}
+        targets = {
+            "first target": result["first_target_ms"],
+            "last target": result["last_target_ms"],
+            "last target, seen": result["last_target_seen_ms"],
+        }
+        for name, ms in {**hops, **targets}.items():
             yield f"{name:32}{ms['p50']:>8}{ms['p99']:>8}"
     for what in ("listeners", "songs"):
         for count, sizes in result.get(what, {}).items():
@@ -226,7 +231,17 @@ def _lines(result: dict[str, Any]) -> Iterable[str]:
     for name, share in result.get("profile", {}).items():
         yield f"{share:>7.1%}  {name}"
     told = {"plays_per_second", "undisturbed_plays_per_second", "cpu_us_per_play", "runs", "hops_ms", "first_target_ms"}
-    told |= {"last_target_ms", "listeners", "songs", "profile", "functions", "scenario", "machine", "pinned"}
+    told |= {
+        "last_target_ms",
+        "last_target_seen_ms",
+        "listeners",
+        "songs",
+        "profile",
+        "functions",
+        "scenario",
+        "machine",
+        "pinned",
+    }
     yield from (f"{name}: {value}" for name, value in result.items() if name not in told)
 
 

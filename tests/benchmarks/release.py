@@ -1,6 +1,8 @@
 """From a release to its targets while plays flow at half the rate that the worker can take: first, last, and each hop.
 
-Seen from outside, by a consumer of all the topics on the way; nothing of it is the worker's own word.
+Seen from outside; nothing of it is the worker's own word. When a target is there to be read, Kafka's clock says, which
+stamps what arrives. A consumer of all the topics on the way, on the core that the broker and the player have, sees it
+later.
 """
 
 import asyncio
@@ -18,9 +20,11 @@ from typing import Any
 import msgspec
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from streams.agents.bare_records import hand_over_bare_records
-from streams.broker.security import aiokafka_arguments
+from streams.broker.security import aiokafka_arguments, kafka_python_arguments
+from streams.broker.topics import plans
 from streams.contracts.releases import Release
 from streams.contracts.topics import (
     AUDIENCE_ANSWERS,
@@ -45,6 +49,7 @@ UNCAPPED = {  # so that who is chosen is told: caps would make suppressions of m
     "BCL__ADMISSION__ROLLING_CAP": "100",
     "BCL__ADMISSION__KEEP_PUSHES": "100",
 }
+STAMPED = {"message.timestamp.type": "LogAppendTime"}
 WARM_UP = 10  # releases that are not counted: the broker's Java compiles what it runs often
 QUIET_S = 3.0  # after which nothing follows any more
 PATIENCE_S = 60.0
@@ -52,12 +57,13 @@ PATIENCE_S = 60.0
 
 @dataclass
 class Seen:
-    """Of one release, in seconds of one clock."""
+    """Of one release, in milliseconds since the epoch."""
 
-    acknowledged_s: float = 0.0
+    sent_ms: float = 0.0
     hops: dict[str, float] = field(default_factory=dict)  # topic -> when its last record was seen
-    first_s: float = 0.0  # target or suppression
-    last_s: float = 0.0
+    first_ms: int = 0  # target or suppression, as Kafka stamped it
+    last_ms: int = 0
+    last_seen_ms: float = 0.0
     decided: int = 0
     targets: int = 0
 
@@ -75,6 +81,7 @@ def measure(
 ) -> dict[str, Any]:
     hand_over_bare_records()
     with prepared.copy("release", {**UNCAPPED, **(changes or {})}) as live:
+        _stamp_what_arrives(live)
         worker = start_worker(live, cores, profile)
         rate = run_to_end(live, prepared, worker).undisturbed_per_second()
         live.drained(within_s=300, quiet_s=0.0)
@@ -97,6 +104,21 @@ def measure(
         "ingest_plays_per_second": round(rate),
         "flow_plays_per_second": round(played["plays_per_second"]),
     }
+
+
+def _stamp_what_arrives(live: Live) -> None:
+    pushed = {live.topics.prefix + topic.name for topic in PUSHED}
+    admin = KafkaAdminClient(**kafka_python_arguments(live.kafka))
+    try:
+        admin.alter_configs(
+            [
+                ConfigResource(ConfigResourceType.TOPIC, plan.name, plan.configs | STAMPED)
+                for plan in plans(live.topics)
+                if plan.name in pushed
+            ]
+        )
+    finally:
+        admin.close()
 
 
 def _player(live: Live, prepared: Prepared, per_second: float, lasts_s: float) -> "subprocess.Popen[str]":
@@ -137,8 +159,8 @@ async def _releases(
         begun_s = time.perf_counter()
         for n, release in enumerate(new):
             await asyncio.sleep(max(0.0, begun_s + n * every_s - time.perf_counter()))
+            seen[release.song_id].sent_ms = time.time() * 1000
             await _release(producer, live, release)
-            seen[release.song_id].acknowledged_s = time.perf_counter()
         await _until_quiet(list(seen.values()))
     finally:
         await producer.stop()
@@ -153,10 +175,10 @@ async def _release(producer: AIOKafkaProducer, live: Live, release: Release) -> 
 
 
 async def _until_quiet(seen: Sequence[Seen]) -> None:
-    until_s = time.perf_counter() + PATIENCE_S
-    while time.perf_counter() < until_s:
-        last_s = max((one.last_s for one in seen), default=0.0)
-        if all(one.decided for one in seen) and time.perf_counter() - last_s > QUIET_S:
+    until_s = time.time() + PATIENCE_S
+    while time.time() < until_s:
+        last_s = max((one.last_seen_ms for one in seen), default=0.0) / 1000
+        if all(one.decided for one in seen) and time.time() - last_s > QUIET_S:
             return
         await asyncio.sleep(0.1)
     missing = sum(not one.decided for one in seen)
@@ -181,27 +203,28 @@ async def _observe(live: Live, seen: dict[str, Seen], watching: asyncio.Event) -
         watching.set()
         while True:
             fetched = await consumer.getmany(timeout_ms=500)
-            now_s = time.perf_counter()
+            now_ms = time.time() * 1000
             for at, records in fetched.items():
-                _note(of[at], records, seen, now_s)
+                _note(of[at], records, seen, now_ms)
     finally:
         await consumer.stop()
 
 
-def _note(topic: Topic, records: Sequence[Any], seen: dict[str, Seen], now_s: float) -> None:
+def _note(topic: Topic, records: Sequence[Any], seen: dict[str, Seen], now_ms: float) -> None:
     if topic in PUSHED:
         for record in records:
             one = seen.get(_song_of(record.value))
             if one is not None:
-                one.first_s = one.first_s or now_s
-                one.last_s = now_s
+                one.first_ms = min(one.first_ms or record.timestamp, record.timestamp)
+                one.last_ms = max(one.last_ms, record.timestamp)
+                one.last_seen_ms = now_ms
                 one.decided += 1
                 one.targets += topic is PUSH_TARGETS
     else:
         for record in records:
             one = seen.get(record.key.decode())
             if one is not None:
-                one.hops[topic.name] = now_s
+                one.hops[topic.name] = now_ms
 
 
 def _song_of(value: bytes) -> str:
@@ -213,22 +236,22 @@ _SONG = b'"song_id":"'
 
 
 def _summary(seen: Sequence[Seen]) -> dict[str, Any]:
-    first = [one.first_s - one.acknowledged_s for one in seen]
-    last = [one.last_s - one.acknowledged_s for one in seen]
+    first = [one.first_ms - one.sent_ms for one in seen]
+    last = [one.last_ms - one.sent_ms for one in seen]
+    last_seen = [one.last_seen_ms - one.sent_ms for one in seen]
     reached: dict[str, list[float]] = defaultdict(list)
     for one in seen:
         for topic in HOPS:
-            reached[topic.name].append(one.hops[topic.name] - one.acknowledged_s)
+            reached[topic.name].append(one.hops[topic.name] - one.sent_ms)
     return {
         "first_target_ms": _ms(first),
         "last_target_ms": _ms(last),
-        "hops_ms": {
-            topic: _ms(found) for topic, found in reached.items()
-        },  # from the acknowledgement to the last record
+        "last_target_seen_ms": _ms(last_seen),
+        "hops_ms": {topic: _ms(found) for topic, found in reached.items()},  # from the sending to the last record
         "decided_per_release": round(float(np.median([one.decided for one in seen]))),
         "targets_per_release": round(float(np.median([one.targets for one in seen]))),
     }
 
 
-def _ms(seconds: Sequence[float]) -> dict[str, int]:
-    return {name: round(float(np.percentile(seconds, p)) * 1000) for name, p in (("p50", 50), ("p99", 99))}
+def _ms(lasted: Sequence[float]) -> dict[str, int]:
+    return {name: round(float(np.percentile(lasted, p))) for name, p in (("p50", 50), ("p99", 99))}
