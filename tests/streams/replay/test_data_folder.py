@@ -144,6 +144,7 @@ RADIO = pytest.mark.skipif(
 
 @pytest.mark.slow
 @RADIO
+@pytest.mark.timeout(3_600)  # thousands of releases, decided several times
 def test_the_radio_has_its_new_songs_and_the_report_says_that_the_choice_is_worth_little(tmp_path, capsys):
     (tmp_path / "fields.toml").write_text(FIELDS)
     found = replayed(TRIPLEJ, tmp_path / "fields.toml", tmp_path / "one")
@@ -158,6 +159,7 @@ def test_the_radio_has_its_new_songs_and_the_report_says_that_the_choice_is_wort
 
 @pytest.mark.slow
 @RADIO
+@pytest.mark.timeout(3_600)  # thousands of releases, decided several times
 def test_the_radio_is_replayed_twice_with_the_same_targets_on_any_number_of_processes(tmp_path):
     (tmp_path / "fields.toml").write_text(FIELDS)
     encoder = SongEncoder(untrained_artifact(*read_catalogue(TRIPLEJ, tmp_path / "fields.toml").contents, dimension=16))
