@@ -25,6 +25,7 @@ from streams.contracts.queries import AudienceAnswer, AudienceQuery, TargetCandi
 from streams.contracts.targets import Suppression, Target
 from streams.contracts.topics import AUDIENCE_QUERIES, LISTENER_ERASURES, LISTENER_SETTINGS, PLAYS, TARGET_CANDIDATES
 from streams.replay import rivals
+from streams.replay.growing import longer
 from streams.replay.lanes import Lane
 from streams.replay.log_names import LogNames
 from streams.replay.waiting_samples import Samples
@@ -148,7 +149,7 @@ class ListenerSide:
         if self._given_up != self._audience.given_up:
             self._given_up = self._audience.given_up
             self._slot_of[:] = UNSEEN
-        self._slot_of = _longer(self._slot_of, len(self._names.listeners))
+        self._slot_of = longer(self._slot_of, len(self._names.listeners), UNSEEN)
         slots = self._slot_of[listeners]
         return slots if self._find_slots(listeners[slots < 0]) == 0 else self._slot_of[listeners]
 
@@ -159,7 +160,7 @@ class ListenerSide:
         wanted = np.unique(listeners)
         slots = self._audience.slots_of([self._names.listeners[number] for number in wanted.tolist()])
         self._slot_of[wanted] = slots
-        self._listener_of = _longer(self._listener_of, self._audience.slots + 1)
+        self._listener_of = longer(self._listener_of, self._audience.slots + 1, UNSEEN)
         self._listener_of[slots] = wanted  # the last place is what NO_SLOT writes
         return len(wanted)
 
@@ -177,7 +178,7 @@ class _SongPlays:
         self._plays = np.zeros(0, np.int64)
 
     def room(self, songs: int) -> None:
-        self._plays = _longer(self._plays, songs, 0)
+        self._plays = longer(self._plays, songs)
 
     def count(self, songs: Numbers, counts: NDArray[np.bool_]) -> Numbers:
         nth, played, new = nth_plays(songs, counts, self._plays)
@@ -245,11 +246,3 @@ class _Chosen(Sequence[str]):
 def _batch(topic: str, partition: int, values: Sequence[AudienceQuery] | Sequence[TargetCandidates]) -> Batch:  # type: ignore[type-arg]
     rows = len(values)
     return Batch(topic, partition, rows, range(rows), [0] * rows, [None] * rows, values, [None] * rows)
-
-
-def _longer(table: Numbers, length: int, filling: int = UNSEEN) -> Numbers:
-    if length <= len(table):
-        return table
-    longer = np.full(max(length, 2 * len(table)), filling, np.int64)
-    longer[: len(table)] = table
-    return longer

@@ -28,6 +28,7 @@ from streams.contracts.topics import LISTENER_ERASURES, LISTENER_SETTINGS, SONG_
 from streams.replay import rivals
 from streams.replay.choices import Choice, Fixed, Heard, choice_of
 from streams.replay.deciding import Deciding
+from streams.replay.growing import longer
 from streams.replay.lanes import Contestant, lanes_of
 from streams.replay.listener_side import HeardHere
 from streams.replay.log import Logged
@@ -180,10 +181,7 @@ class MergedReplay:
                 lane.crowds.turn(of_lane)
 
     def _count(self, songs: Numbers) -> None:
-        if len(self._effective) < len(self._tables.songs):
-            grown = np.zeros(2 * len(self._tables.songs), np.int64)
-            grown[: len(self._effective)] = self._effective
-            self._effective = grown
+        self._effective = longer(self._effective, len(self._tables.songs))
         np.add.at(self._effective, songs, 1)
 
     # Songs

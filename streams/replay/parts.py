@@ -12,6 +12,7 @@ from streams.contracts.dead_letters import DeadLetter
 from streams.contracts.messages import Batch, Message
 from streams.contracts.queries import AudienceAnswer, AudienceQuery, TargetCandidates
 from streams.replay.deciding import Applied
+from streams.replay.growing import longer
 from streams.replay.lanes import Lane
 from streams.replay.listener_side import HeardHere, ListenerSide
 from streams.replay.log_names import LogNames, NewNames
@@ -51,10 +52,7 @@ class Part:
     def fold(self, share: Share) -> list[Samples]:
         """The samples of each lane."""
         self._names.learn(share.names)
-        if len(self._plays) < len(self._names.listeners):
-            grown = np.zeros(max(len(self._names.listeners), 2 * len(self._plays)), np.int64)
-            grown[: len(self._plays)] = self._plays
-            self._plays = grown
+        self._plays = longer(self._plays, len(self._names.listeners))
         np.add.at(self._plays, share.listeners, 1)
         return [
             Samples.joined([sides[heard.partition].fold(heard) for heard in of_lane], dimension)

@@ -13,6 +13,7 @@ from streams.errors import NothingToJudge
 from streams.replay.choices import ARM_ROWS, ARMS, BY_SCORE, REASON_ROWS, REASONS, Bools, Choice, Fixed, Heard, Ints
 from streams.replay.findings import Findings
 from streams.replay.followed import Past, Revealed
+from streams.replay.growing import longer
 from streams.replay.judging import found
 
 __all__ = ["ARMS", "ARM_ROWS", "BY_SCORE", "REASONS", "REASON_ROWS", "Choice", "Fixed", "Heard", "Judge"]
@@ -37,14 +38,12 @@ class Judge:
     def fixed(self, release: Fixed) -> None:
         if self._fixed:
             self._check(release)
-        if release.song >= len(self._release_of_song):
-            self._release_of_song = _grown(self._release_of_song, release.song, _UNWATCHED)
+        self._release_of_song = longer(self._release_of_song, release.song + 1, _UNWATCHED)
         if self._release_of_song[release.song] != _UNWATCHED:
             self._repeated += 1
             return
         number = len(self._fixed)
-        if number >= len(self._from_ms):
-            self._from_ms = _grown(self._from_ms, number, 0)
+        self._from_ms = longer(self._from_ms, number + 1)
         self._release_of_song[release.song], self._from_ms[number] = number, release.at_ms
         self._fixed.append(_kept(release))
 
@@ -156,12 +155,6 @@ class _Plays:
             delays_ms=self.delays_ms[start:end][effective],
             answers=self.answers[start:end][effective],
         )
-
-
-def _grown(table: Ints, place: int, filling: int) -> Ints:
-    larger: Ints = np.full(max(place + 1, 2 * len(table)), filling, table.dtype)
-    larger[: len(table)] = table
-    return larger
 
 
 def _kept(release: Fixed) -> Fixed:

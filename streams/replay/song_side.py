@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from streams.audience.crowds import Audiences, Doubles, Floats, Keys, Rows, rounds, song_crowds
 from streams.contracts.crowds import SongCrowds
 from streams.contracts.partitions import partition_of
+from streams.replay.growing import longer
 from streams.replay.waiting_samples import Samples, WaitingSamples
 from streams.settings import CrowdSettings
 
@@ -110,14 +111,13 @@ class SongSide:
         )
 
     def _rows(self, songs: Numbers) -> Rows:
-        if len(self._row_of) < len(self._names):
-            self._row_of = _longer(self._row_of, len(self._names), NO_ROW)
+        self._row_of = longer(self._row_of, len(self._names), NO_ROW)
         new = songs[self._row_of[songs] == NO_ROW]
         if len(new):
             new = np.unique(new)
             names = [self._names[song] for song in new.tolist()]
             self._row_of[new] = rows = self._audiences.rows(names)
-            self._partition_of = _longer(self._partition_of, len(self._audiences), 0)
+            self._partition_of = longer(self._partition_of, len(self._audiences))
             self._partition_of[rows] = [partition_of(name.encode(), self._partitions) for name in names]
             self._told.room(len(self._audiences.samples))
         return self._row_of[songs]
@@ -135,7 +135,7 @@ class _Told:
     def room(self, songs: int) -> None:
         if songs > len(self.is_warm):
             for name in ("is_warm", "samples", "listeners", "used", "at_ms", "masses", "means"):
-                setattr(self, name, _longer(getattr(self, name), songs, 0))
+                setattr(self, name, longer(getattr(self, name), songs))
 
     def note(self, audiences: Audiences, rows: Rows, warm_at: int) -> None:
         audiences.published[rows] = self.samples[rows] = audiences.samples[rows]
@@ -160,11 +160,3 @@ class _Told:
             masses=self.masses[row, :used],
             at_ms=int(self.at_ms[row]),
         )
-
-
-def _longer(column: NDArray, length: int, filling: int) -> NDArray:  # type: ignore[type-arg]
-    if length <= len(column):
-        return column
-    longer = np.full((max(length, 2 * len(column)), *column.shape[1:]), filling, column.dtype)
-    longer[: len(column)] = column
-    return longer

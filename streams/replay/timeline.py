@@ -83,9 +83,9 @@ class Timeline:
     def of(cls, log: Log, contracts: ContractSettings) -> "Timeline":
         """Of a log in memory; what cannot be read is left out, as the door leaves it out."""
         tables, dead_letters = Tables(), list[DeadLetter]()
-        every = [Played.none()]
+        every: list[Played] = []
         for partition in log.partitions(PLAYS):
-            records, parts = log.records(PLAYS, partition), [Played.none()]
+            records, parts = log.records(PLAYS, partition), list[Played]()
             for start in range(0, len(records), DECODED_AT_ONCE):
                 columns, refused = decoded(records[start : start + DECODED_AT_ONCE], partition, tables, contracts)
                 parts.append(columns)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.audience.crowds import Floats, Keys, Rows, Times
+from streams.replay.growing import longer
 
 PER_CHUNK = 131_072
 READ_AT_ONCE = 65_536  # samples, where everything that waits is taken
@@ -73,9 +74,7 @@ class WaitingSamples:
         self._news.append(_Chunk(rows, at, samples._replace(embeddings=np.zeros((len(rows), 0), np.float32))))
         self._written += len(rows)
         self._next_place = max(self._next_place, int(samples.places.max()) + 1)
-        if (songs := int(rows.max()) + 1) > len(self._taken_up_to):
-            more = np.zeros(max(songs, 2 * len(self._taken_up_to)) - len(self._taken_up_to), np.int64)
-            self._taken_up_to = np.concatenate([self._taken_up_to, more])
+        self._taken_up_to = longer(self._taken_up_to, int(rows.max()) + 1)
         if sum(len(chunk.rows) for chunk in self._news) >= PER_CHUNK:
             self._chunks.append(_Chunk.joined(self._news).by_row())
             self._news = []
@@ -127,8 +126,7 @@ class _Chunk(NamedTuple):
     def joined(cls, chunks: "list[_Chunk]") -> "_Chunk":
         none = np.zeros(0, np.int64)
         rows, at = (np.concatenate([none, *(chunk[n] for chunk in chunks)]) for n in range(2))
-        empty = Samples.joined([], 0)
-        return cls(rows, at, Samples.joined([empty, *(chunk.samples for chunk in chunks)], 0))
+        return cls(rows, at, Samples.joined([chunk.samples for chunk in chunks], 0))
 
     def by_row(self) -> "_Chunk":
         return self.at_places(np.argsort(self.rows, kind="stable"))
