@@ -17,7 +17,7 @@ from streams.audience import rings as ring
 from streams.audience.audience_matrix import NO_MARKET, AudienceMatrix
 from streams.audience.listener import forget_after_ms, half_life_ms, thousandths
 from streams.audience.rings import UNKNOWN, Embeddings, Flags, Keys, Rings, Rows, Times
-from streams.audience.wishes import consents, decode_settings, erased_ms, erased_ms_of, settings_of
+from streams.audience.wishes import Wishes, consents, decode_settings, erased_ms, erased_ms_of, settings_of
 from streams.catalogue.songs import Songs
 from streams.contracts.ids import key_of
 from streams.contracts.listeners import ListenerSettings
@@ -154,7 +154,7 @@ class Audience:
         found: list[bool] = ((keys == np.uint64(key_of(song_id))).any(axis=1) & (slots >= 0)).tolist()
         return found
 
-    def wishes_of(self, listener_ids: Sequence[str]) -> tuple[list[ListenerSettings | None], list[int | None]]:
+    def wishes_of(self, listener_ids: Sequence[str]) -> Wishes:
         """The settings of each of these listeners, and when they asked to be forgotten; the store tells of few."""
         slots = self.slots_of(listener_ids)
         settings: list[ListenerSettings | None] = [None] * len(slots)

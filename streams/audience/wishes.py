@@ -1,5 +1,8 @@
 """What a listener has asked for, as a listener shard keeps it: settings, and that they be forgotten."""
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 import msgspec
 
 from streams.contracts.ids import key_of
@@ -8,6 +11,8 @@ from streams.settings import AdmissionSettings
 from streams.state.layout import ERASED, SETTINGS, keyed, named
 from streams.state.store import Store
 from streams.targeting.eligibility import is_erased
+
+Wishes: TypeAlias = tuple[Sequence[ListenerSettings | None], Sequence[int | None]]  # of each, and erased when
 
 _SETTINGS = msgspec.msgpack.Decoder(ListenerSettings)
 

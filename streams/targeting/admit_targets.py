@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import msgspec
 
+from streams.audience.wishes import Wishes
 from streams.contracts.dead_letters import DeadLetter
 from streams.contracts.ids import key_of, target_id_of
-from streams.contracts.listeners import ListenerSettings
 from streams.contracts.messages import Batch, Message
 from streams.contracts.queries import TargetCandidates
 from streams.contracts.targets import Arm, Reason, Suppression, Target, TargetReactions
@@ -31,7 +31,6 @@ from streams.targeting.exposure import Exposure, Push, decoded, with_push
 from streams.targeting.watched_releases import WatchedReleases
 
 _ARMS = {arm.value: arm for arm in Arm}
-Wishes: TypeAlias = tuple[Sequence[ListenerSettings | None], Sequence[int | None]]  # settings, and erased when
 
 
 class Verdict(NamedTuple):

@@ -13,18 +13,17 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from streams.agents.bare_records import hand_over_bare_records
-from streams.broker.security import aiokafka_arguments, kafka_python_arguments
-from streams.broker.topics import plans
+from streams.broker.security import aiokafka_arguments
+from streams.broker.topics import _admin, _alter, plans
 from streams.contracts.releases import Release
 from streams.contracts.topics import (
     AUDIENCE_ANSWERS,
@@ -108,17 +107,9 @@ def measure(
 
 def _stamp_what_arrives(live: Live) -> None:
     pushed = {live.topics.prefix + topic.name for topic in PUSHED}
-    admin = KafkaAdminClient(**kafka_python_arguments(live.kafka))
-    try:
-        admin.alter_configs(
-            [
-                ConfigResource(ConfigResourceType.TOPIC, plan.name, plan.configs | STAMPED)
-                for plan in plans(live.topics)
-                if plan.name in pushed
-            ]
-        )
-    finally:
-        admin.close()
+    every = [replace(plan, configs=plan.configs | STAMPED) for plan in plans(live.topics) if plan.name in pushed]
+    with _admin(live.kafka) as admin:
+        _alter(admin, every)
 
 
 def _player(live: Live, prepared: Prepared, per_second: float, lasts_s: float) -> "subprocess.Popen[str]":

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streams.audience.wishes import erased_ms, settings_of
+from streams.audience.wishes import Wishes, erased_ms, settings_of
 from streams.contracts.codec import encode
 from streams.contracts.messages import Batch, Message
 from streams.contracts.queries import AudienceQuery, Candidates
@@ -19,7 +19,7 @@ from streams.contracts.topics import PUSH_SUPPRESSIONS, PUSH_TARGETS, SONG_DECIS
 from streams.settings import AdmissionSettings
 from streams.state.layout import OPEN_QUERY, named
 from streams.state.memory_store import MemoryStore
-from streams.targeting.admit_targets import AdmitTargets, Wishes
+from streams.targeting.admit_targets import AdmitTargets
 from streams.targeting.watched_releases import WatchedReleases
 from tests.builders.contracts import settings
 
