@@ -83,6 +83,11 @@ def test_truth_tells_of_each_seed_whether_the_bytes_agree_and_where_the_truth_li
     assert all(one["plays"] == 20_000 and one["said"] > 500 for one in found["truths"])
 
 
+def test_truth_tells_of_workers_on_kafka_too(tmp_path):
+    found = run(tmp_path, "truth", "--quick", "--json", "--seeds", "1", "--live", "2", "--releases", "3")
+    assert found["sizes"]["workers"] == 2 and found["same_bytes"] == 1 and found["truths"][0]["said"] > 100
+
+
 def test_steps_tell_what_the_contrastive_part_costs(tmp_path):
     found = run(tmp_path, "steps", "--quick", "--json", "--models", "demo")
     assert found["fields"] >= 10 and found["pairs_per_step"] == {"bpr": 1024, "demo": 512}

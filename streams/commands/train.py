@@ -32,6 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--search", nargs="+", metavar="NAME", help="choose settings for these methods, the same trials for each"
     )
     parser.add_argument("--trials", type=int, default=8, help="of a search, for each method")
+    parser.add_argument("--seeds", type=int, default=1, help="of a search: splits, or worlds of each exponent")
     parser.add_argument("--vary", nargs="+", default=[], metavar="KEY", help="settings to search (default: all)")
     parser.add_argument("--by", nargs="+", metavar="FIELD", help="of a search: held out (song album; of worlds song)")
     parser.add_argument("--budget", type=int, default=100, help="of a search: listeners for each song")
@@ -101,16 +102,17 @@ def _search(args: argparse.Namespace) -> int:
     for name in ("promote", "checkpoint", "steps", "device"):
         if getattr(args, name):
             raise BadSettings(f"--{name} is for training one model; --search trains many and keeps their settings")
-    for name in ("trials", "budget", "jobs"):
+    for name in ("trials", "seeds", "budget", "jobs"):
         if getattr(args, name) < 1:
             raise BadSettings(f"--{name} is {getattr(args, name)}, wanted at least 1")
     exponents = exponents_of(args)
     ways = tuple(args.by or (("song",) if exponents else ("song", "album")))
-    plan, seed = Plan(ways, budget=args.budget), 1 if args.seed is None else args.seed
+    plan, seed = Plan(ways, args.seeds, budget=args.budget), 1 if args.seed is None else args.seed
     measure = args.measure or song_to_listeners(args.budget)[0]
     with told():
         methods = contenders(args.search, args.models)
-        with bar(len(methods) * args.trials * len(ways) * len(exponents or [0]), quiet=args.json) as said:
+        steps = len(methods) * args.trials * len(ways) * args.seeds * len(exponents or [0])
+        with bar(steps, quiet=args.json) as said:
 
             def progress(step: Step, _: float) -> None:
                 said(f"{step.contender.name} by {step.by}")
@@ -126,6 +128,7 @@ def _search(args: argparse.Namespace) -> int:
     judged_on = f"{'worlds apart' if exponents else 'validation songs'} by {', '.join(ways)}"
     if exponents:
         judged_on += f", power laws {', '.join(f'{exponent:g}' for exponent in exponents)}"
+    judged_on += f", {args.seeds} of each" if args.seeds > 1 else ""
     for one in found:
         why = (
             f"bcl train --search: trial {one.tried.index(one.best)} of {len(one.tried)}, seed {seed}, {measure} "

@@ -149,13 +149,13 @@ def _replay(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, An
 
 
 def _truth(args: argparse.Namespace, used: Cores, folder: Path) -> dict[str, Any]:
-    """Needs no broker."""
     sizes = truth.Sizes(listeners=100_000, songs=20_000, plays=1_000_000, releases=200)
     if args.quick:
         sizes = truth.Sizes(listeners=2_000, songs=400, plays=20_000, releases=8, budget=100, training_steps=10)
     wanted = {name: getattr(args, name) for name in ("listeners", "songs", "plays", "releases", "budget")}
+    wanted["workers"] = args.live
     sizes = replace(sizes, **{name: value for name, value in wanted.items() if value is not None})
-    pin(0, used.subject)
+    pin(0, used.subject | used.others if args.live else used.subject)
     return truth.measure(ROOT, args.prepared or folder, sizes=sizes, seeds=range(1, args.seeds + 1))
 
 
@@ -259,6 +259,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="of the worker")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--seeds", type=int, default=20, help="of truth: 1 to so many")
+    parser.add_argument("--live", type=int, metavar="WORKERS", help="of truth: on Kafka; without, no broker")
     parser.add_argument("--runs", type=int, help="of ingest, turns of steps; the median counts")
     parser.add_argument("--models", nargs="+", default=["bcl"], metavar="NAME", help="of steps, beside bpr")
     parser.add_argument("--releases", type=int)

@@ -1,9 +1,10 @@
 """Whether `bcl replay` tells the truth: simulated worlds lived through by the live stages, replayed from their logs.
 
-For each seed a world, an encoder trained on its history, and a log of everything that the live stages said in it; then
-`bcl replay` over that log as a process of its own. Agreed is: that every byte is said again (its exit code), and that
-the precision which the world knows lies in the interval that the report prints. The world knows, of each listener who
-was chosen by score, with which chance they like the song; who likes it plays it within the horizon.
+For each seed a world, an encoder trained on its history, and a log of everything that the live stages said in it, in
+one process without a broker, or as workers on Kafka; then `bcl replay` over that log as a process of its own. What is
+asked: that every byte is said again (its exit code), and that the precision which the world knows lies in the interval
+that the report prints. The world knows, of each listener who was chosen by score, with which chance they like the song;
+who likes it plays it within the horizon.
 
 A seed that has its file in the folder is not done again.
 """
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -22,16 +24,19 @@ from typing import Any
 import numpy as np
 
 from bcl_model.inference import SongEncoder
+from streams.broker.embedded import EmbeddedKafka
+from streams.broker.topics import create
 from streams.config import load_settings
 from streams.contracts.targets import Arm
 from streams.contracts.topics import HOUR_MS, PLAYS, PUSH_SUPPRESSIONS, PUSH_TARGETS
 from streams.replay.driver import exact
 from streams.replay.files import write_log
-from streams.replay.log import Log
-from streams.settings import Settings
+from streams.replay.log import Log, recorded
 from streams.world.world import World, WorldSettings, listener_number
+from tests.builders.kafka import kafka_settings
 from tests.builders.one_worker import lived
-from tests.builders.told import log_of, past_of
+from tests.builders.told import Told, log_of, past_of
+from tests.harness.live import Live
 from tests.harness.scene import artifact_of
 from tests.harness.stream import Event
 
@@ -47,6 +52,7 @@ class Sizes:
     budget: int = 1_000
     training_plays: int = 200_000
     training_steps: int = 60
+    workers: int = 0  # on Kafka; none: the stages in one process
 
 
 def measure(root: Path, folder: Path, *, sizes: Sizes, seeds: Sequence[int]) -> dict[str, Any]:
@@ -72,7 +78,8 @@ def lines(result: dict[str, Any]) -> list[str]:
     sizes, found = result["sizes"], result["truths"]
     shown = [
         f"{sizes['listeners']:,} listeners, {sizes['songs']:,} songs, {sizes['plays']:,} plays, "
-        f"{sizes['releases']} releases; encoder trained in {sizes['training_steps']} steps",
+        f"{sizes['releases']} releases; encoder trained in {sizes['training_steps']} steps; lived through by "
+        + (f"{sizes['workers']} workers on Kafka" if sizes["workers"] else "the stages in one process"),
         f"{'seed':>6}{'records said again':>20}{'differ':>8}{'precision':>11}{'95 % interval':>17}{'truth':>8}{'s':>6}",
     ]
     for one in found:
@@ -92,7 +99,11 @@ def one_seed(folder: Path, seed: int, sizes: Sizes) -> None:
     world = World(WorldSettings(listeners=sizes.listeners, songs=sizes.songs, new_songs=sizes.releases, seed=seed))
     artifact = artifact_of(world, sizes.training_plays, aside / "models", sizes.training_steps)
     settings = load_settings(environment={"BCL__MODEL__ARTIFACT": str(artifact)})
-    log = _lived(world, settings, sizes, seed)
+    told = _told(world, sizes)
+    if sizes.workers:
+        log = _lived_on_kafka(told, artifact, aside, sizes.workers)
+    else:
+        log = lived((Event(*one) for one in told), settings, exact(settings, SongEncoder.load(artifact))(), seed)
     plays = sum(len(log.records(PLAYS, partition)) for partition in log.partitions(PLAYS))
     true = true_precision(world, log, sizes)
     write_log(log, aside / "log")
@@ -123,12 +134,12 @@ def one_seed(folder: Path, seed: int, sizes: Sizes) -> None:
     print(json.dumps(found))
 
 
-def _lived(world: World, settings: Settings, sizes: Sizes, seed: int) -> Log:
+def _told(world: World, sizes: Sizes) -> list[Told]:
     everybody = world.listeners()
     fans = sum(int(world.truth_of(row, everybody).would_like.sum()) for row in world.new_rows(sizes.releases).tolist())
     if fans >= sizes.plays:
         raise SystemExit(f"{fans} plays of the releases alone, {sizes.plays} are wanted in all: more plays, or fewer")
-    told = log_of(
+    return log_of(
         world,
         past_of(world, sizes.plays)[-(sizes.plays - fans - 1) :],  # one more play ends the log
         releases=sizes.releases,
@@ -136,8 +147,25 @@ def _lived(world: World, settings: Settings, sizes: Sizes, seed: int) -> Log:
         every_ms=HOUR_MS,
         horizon_ms=HORIZON_H * HOUR_MS,
     )
-    wiring = exact(settings, SongEncoder.load(Path(settings.model.artifact)))()
-    return lived((Event(*one) for one in told), settings, wiring, seed)
+
+
+def _lived_on_kafka(told: Sequence[Told], artifact: Path, aside: Path, workers: int) -> Log:
+    """What comes before a release is folded, and what follows from a release is said, before anything else is told."""
+    names = [f"w{n}" for n in range(workers)]
+    with EmbeddedKafka(data=aside / "kafka", heap_mb=1024) as kafka:
+        live = Live(kafka_settings(kafka.bootstrap), load_settings(environment={}).topics, aside / "live", artifact)
+        create(live.kafka, live.topics)
+        live.keeps_all()
+        try:
+            live.begin(*names)
+            for topic, some in groupby(told, key=lambda one: one.topic):
+                live.produce(topic, ((one.key, one.value, one.time_ms) for one in some))
+                live.drained(within_s=1_800, quiet_s=0.3)
+            codes = live.stop_all()
+            assert not any(codes.values()), f"the workers ended with {codes}"
+            return recorded(live.settings())
+        finally:
+            live.end()
 
 
 def true_precision(world: World, log: Log, sizes: Sizes) -> float:

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from itertools import chain
@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
 
@@ -161,6 +162,13 @@ class Live:
                 worker.kill()
 
     # -- records
+
+    def keeps_all(self) -> None:
+        """A log is whole only until compaction or age takes from it."""
+        whole = {"cleanup.policy": "delete", "retention.ms": "-1"}
+        names = [self.topics.prefix + topic for topic in TOPICS]
+        with closing(KafkaAdminClient(**kafka_python_arguments(self.kafka))) as admin:
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=whole) for name in names])
 
     def produce(self, topic: Topic, records: Iterable[tuple[str | bytes | None, object, int | None]]) -> int:
         """(key, value, time); values are contracts, bytes as they are, or None. Returns when all are acknowledged."""

@@ -2,16 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType
 
 from bcl_model.inference import SongEncoder
-from streams.broker.security import kafka_python_arguments
 from streams.contracts.targets import Reason
 from streams.contracts.topics import (
     LISTENER_ERASURES,
@@ -19,7 +15,6 @@ from streams.contracts.topics import (
     PUSH_SUPPRESSIONS,
     PUSH_TARGETS,
     SONG_RELEASES,
-    TOPICS,
     Topic,
 )
 from streams.replay.driver import PROMISED, exact, replay
@@ -34,14 +29,6 @@ from tests.harness.stream import Story, Stream, told
 
 def values(log: Log, topic: Topic) -> list[object]:
     return [value for partition in log.partitions(topic) for _, value in log.contracts(topic, partition)]
-
-
-def keep_all(kafka: KafkaSettings, topics: TopicSettings) -> None:
-    """A log is whole only until compaction takes from it."""
-    whole = {"cleanup.policy": "delete", "retention.ms": "-1"}
-    names = [topics.prefix + topic.name for topic in TOPICS.values() if topic.compacted]
-    with closing(KafkaAdminClient(**kafka_python_arguments(kafka))) as admin:
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=whole) for name in names])
 
 
 @pytest.mark.parametrize(
@@ -62,7 +49,7 @@ def test_a_replay_of_what_was_recorded_live_says_the_same_bytes(
     if is_killed:
         kafka_settings = replace(kafka_settings, session_timeout_ms=SHORTEST_SESSION_MS)
     live = Live(kafka_settings, make_topics(), tmp_path, artifact)
-    keep_all(live.kafka, live.topics)
+    live.keeps_all()
     try:
         live.start("w0")
         live.start("w1")
