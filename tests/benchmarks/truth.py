@@ -153,7 +153,8 @@ def _lived_on_kafka(told: Sequence[Told], artifact: Path, aside: Path, workers: 
     """What comes before a release is folded, and what follows from a release is said, before anything else is told."""
     names = [f"w{n}" for n in range(workers)]
     with EmbeddedKafka(data=aside / "kafka", heap_mb=1024) as kafka:
-        live = Live(kafka_settings(kafka.bootstrap), load_settings(environment={}).topics, aside / "live", artifact)
+        topics, seldom = load_settings(environment={}).topics, {"BCL__CHECKPOINTS__EVERY_S": "300"}
+        live = Live(kafka_settings(kafka.bootstrap), topics, aside / "live", artifact, seldom)
         create(live.kafka, live.topics)
         live.keeps_all()
         try:
