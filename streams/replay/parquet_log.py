@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -140,43 +141,56 @@ def groups_of(file: File) -> Iterator[Group]:
         first_row += group.num_rows
 
 
-def plays_of(group: Group, tables: Tables, contracts: ContractSettings) -> tuple[Played, list[DeadLetter]]:
-    """Names get their numbers in the order of the group's own dictionary. What cannot be read is left out."""
-    wanted = {"offset", "time_ms", *(name for name, _ in PLAY)} & group.file.columns
-    names = [name for name in NAMES if name in wanted]
-    there = pq.ParquetFile(group.file.path, read_dictionary=names)
-    table = there.read_row_group(group.number, sorted(wanted), use_threads=False)  # they cost more than they save
-    rows = group.rows
+class PlaysReader:
+    """Names get their numbers in the order of each group's own dictionary.
 
-    def numbers(name: str, otherwise: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-        if name not in wanted:
-            assert otherwise is not None
-            return otherwise
-        found: NDArray[np.int64] = table[name].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
-        return found
+    Most names of a group were in the last one of its partition: those are found by arrow, and never become strings.
+    """
 
-    played_ms = numbers("played_ms")
-    plays = Played(
-        listeners=_numbered(table["listener_id"], tables.listeners),
-        songs=_numbered(table["song_id"], tables.songs),
-        played_ms=played_ms,
-        listened_ms=numbers("listened_ms"),
-        song_ms=numbers("song_ms"),
-        liked=_is_true(table["liked"]) if "liked" in wanted else np.zeros(rows, np.bool_),
-        markets=_numbered(table["market"], tables.markets, 8) if "market" in wanted else np.full(rows, NO_NAME),
-        answers_a_push=_is_told(table["target_id"]) if "target_id" in wanted else np.zeros(rows, np.bool_),
-        times_ms=numbers("time_ms", played_ms),
-        partitions=np.full(rows, group.file.partition, np.int64),
-        offsets=numbers("offset", group.first_row + np.arange(rows)),
-    )
-    is_good = (plays.listeners >= 0) & (plays.songs >= 0) & (plays.markets != REFUSED)
-    for ms, least, most in ((played_ms, 1, LATEST_MS), (plays.listened_ms, 0, DAY_MS), (plays.song_ms, 0, DAY_MS)):
-        is_good &= (ms >= least) & (ms <= most)
-    is_good &= played_ms - plays.times_ms <= int(contracts.max_ahead_h * HOUR_MS)
-    if is_good.all():
-        return plays, []
-    bad = np.flatnonzero(~is_good)
-    return plays[np.flatnonzero(is_good)], _refused(group, bad, plays, contracts)
+    def __init__(self, tables: Tables, contracts: ContractSettings) -> None:
+        self._tables, self._contracts = tables, contracts
+        self._met: dict[tuple[int, str], _Met] = {}  # by partition and column
+
+    def plays_of(self, group: Group) -> tuple[Played, list[DeadLetter]]:
+        """What cannot be read is left out."""
+        wanted = {"offset", "time_ms", *(name for name, _ in PLAY)} & group.file.columns
+        names = [name for name in NAMES if name in wanted]
+        there = pq.ParquetFile(group.file.path, read_dictionary=names)
+        table = there.read_row_group(group.number, sorted(wanted), use_threads=False)  # they cost more than they save
+        rows, tables = group.rows, self._tables
+
+        def numbers(name: str, otherwise: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+            if name not in wanted:
+                assert otherwise is not None
+                return otherwise
+            return _whole(table[name].combine_chunks())
+
+        def numbered(name: str, of: NameTable, most: int = MAX_ID) -> NDArray[np.int64]:
+            met = self._met.setdefault((group.file.partition, name), _Met())
+            return met.numbered(table[name], of, most)
+
+        played_ms = numbers("played_ms")
+        plays = Played(
+            listeners=numbered("listener_id", tables.listeners),
+            songs=numbered("song_id", tables.songs),
+            played_ms=played_ms,
+            listened_ms=numbers("listened_ms"),
+            song_ms=numbers("song_ms"),
+            liked=_is_true(table["liked"]) if "liked" in wanted else np.zeros(rows, np.bool_),
+            markets=numbered("market", tables.markets, 8) if "market" in wanted else np.full(rows, NO_NAME),
+            answers_a_push=_is_told(table["target_id"]) if "target_id" in wanted else np.zeros(rows, np.bool_),
+            times_ms=numbers("time_ms", played_ms),
+            partitions=np.full(rows, group.file.partition, np.int64),
+            offsets=numbers("offset", group.first_row + np.arange(rows)),
+        )
+        is_good = (plays.listeners >= 0) & (plays.songs >= 0) & (plays.markets != REFUSED)
+        for ms, least, most in ((played_ms, 1, LATEST_MS), (plays.listened_ms, 0, DAY_MS), (plays.song_ms, 0, DAY_MS)):
+            is_good &= (ms >= least) & (ms <= most)
+        is_good &= played_ms - plays.times_ms <= int(self._contracts.max_ahead_h * HOUR_MS)
+        if is_good.all():
+            return plays, []
+        bad = np.flatnonzero(~is_good)
+        return plays[np.flatnonzero(is_good)], _refused(group, bad, plays, self._contracts)
 
 
 def _refused(group: Group, bad: NDArray[np.int64], plays: Played, contracts: ContractSettings) -> list[DeadLetter]:
@@ -281,20 +295,45 @@ def _named(numbers: NDArray[np.int64], table: NameTable) -> Any:
     return pa.DictionaryArray.from_arrays(pa.array(numbers, mask=numbers == NO_NAME), names).cast(pa.string())
 
 
-def _numbered(column: Any, table: NameTable, most: int = MAX_ID) -> NDArray[np.int64]:
-    """NO_NAME: null; REFUSED: a name that no contract allows."""
-    names = column.combine_chunks()
-    if not pa.types.is_dictionary(names.type):
-        names = names.dictionary_encode()
-    every = names.dictionary.to_numpy(zero_copy_only=False).tolist()
-    numbers = table.known(every)  # a name that has a number was allowed before
+class _Met:
+    """Names of one column and their numbers; no more than a group may have."""
+
+    def __init__(self) -> None:
+        self._names = pa.array([], pa.string())
+        self._numbers = np.zeros(0, np.int64)
+
+    def numbered(self, column: Any, table: NameTable, most: int) -> NDArray[np.int64]:
+        """NO_NAME: null; REFUSED: a name that no contract allows."""
+        names = column.combine_chunks()
+        if not pa.types.is_dictionary(names.type):
+            names = names.dictionary_encode()
+        every = names.dictionary.cast(pa.string())
+        numbers = np.append(self._numbers, NO_NAME)[_whole(pc.index_in(every, value_set=self._names))]
+        if len(new := np.flatnonzero(numbers == NO_NAME)):
+            unmet = every.take(pa.array(new))
+            numbers[new] = found = _told(unmet.to_pylist(), table, most)
+            if len(self._names) + len(unmet) <= ROWS_PER_GROUP:
+                self._names = pa.concat_arrays([self._names, unmet])
+                self._numbers = np.concatenate([self._numbers, found])
+            else:
+                self._names, self._numbers = every, numbers
+        of_rows: NDArray[np.int64] = np.append(numbers, NO_NAME)[_whole(names.indices)]
+        return of_rows
+
+
+def _told(names: list[str], table: NameTable, most: int) -> NDArray[np.int64]:
+    numbers = table.known(names)  # a name that has a number was allowed before
     for place in np.flatnonzero(numbers == NO_NAME).tolist():
-        name = every[place]
+        name = names[place]
         is_allowed = 0 < len(name) <= most and SEPARATOR not in name
         numbers[place] = table.number(name) if is_allowed else REFUSED
-    found = np.append(numbers, NO_NAME)
-    of_rows: NDArray[np.int64] = found[names.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
-    return of_rows
+    return numbers
+
+
+def _whole(column: Any) -> NDArray[Any]:
+    """-1 where it holds nothing."""
+    found: NDArray[Any] = (column.fill_null(-1) if column.null_count else column).to_numpy(zero_copy_only=False)
+    return found
 
 
 def _is_true(column: Any) -> NDArray[np.bool_]:

@@ -29,7 +29,7 @@ from streams.contracts.topics import (
 )
 from streams.replay.files import Damage, read_log
 from streams.replay.log import Log
-from streams.replay.parquet_log import Group, files_below, groups_of, plays_of
+from streams.replay.parquet_log import Group, PlaysReader, files_below, groups_of
 from streams.replay.played import Played, Tables
 from streams.replay.stretches import Block, Stretch
 from streams.settings import ContractSettings
@@ -135,9 +135,10 @@ def _merged(
     """Holds the groups that overlap in time, and no more than twice as many plays: a play may go on when no group to
     come has an earlier one, and does so when half of all that wait may."""
     by_time = sorted(groups, key=lambda group: (group.first_ms, group.file.path, group.number))
+    reader = PlaysReader(tables, contracts)
     waiting: dict[int, Played] = defaultdict(Played.none)
     for n, group in enumerate(by_time):
-        plays, refused = plays_of(group, tables, contracts)
+        plays, refused = reader.plays_of(group)
         dead_letters += refused
         partition = group.file.partition
         waiting[partition] = Played.joined([waiting[partition], plays]).in_order()
