@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from streams.audience import rings as ring
 from streams.audience.audience_matrix import NO_MARKET, AudienceMatrix
 from streams.audience.listener import forget_after_ms, half_life_ms, thousandths
-from streams.audience.rings import UNKNOWN, Embeddings, Flags, Keys, Rings, Rows, Times
-from streams.audience.wishes import Wishes, consents, decode_settings, erased_ms, erased_ms_of, settings_of
+from streams.audience.rings import UNKNOWN, Embeddings, Flags, Keys, Rings, Rows, Times, Whens
+from streams.audience.wishes import Wishes, consents, decode_settings, erased_ms, settings_of
 from streams.catalogue.songs import Songs
-from streams.contracts.ids import key_of
+from streams.contracts.ids import key_of, keys_of
 from streams.contracts.listeners import ListenerSettings
 from streams.errors import BadSettings
 from streams.settings import AdmissionSettings, ListeningSettings
-from streams.state.layout import ERASED, LISTENER, NEWEST_PLAY, SETTINGS, named
+from streams.state.layout import ERASED, LISTENER, NEWEST_PLAY, SETTINGS, keyed, named
 from streams.state.store import Store
 from streams.targeting.eligibility import is_held_out
 
@@ -57,23 +57,29 @@ class Folded:
     audience: "Audience"
     listener_keys: Keys  # of each play
     is_counted: Flags  # the play is remembered, and was not before
-    _place: NDArray[np.int64]  # of each play in what follows: its listener, just before it
-    _slots: Slots
-    _rings: Rings
-    _song_rows: Rows
+    whens: Whens  # of each play
+    heard_rows: Rows  # the song of each play in the song view
+    rounds: list[NDArray[np.int64]]  # plays of different listeners each, one after the other
+    place: NDArray[np.int64]  # of each play in what follows, round by round: its listener, just before it
+    slots: Slots
+    rings: Rings
+    song_rows: Rows
+    is_continued: (
+        Flags  # the ring has changed since the listener's play before only in that this play stands at its end
+    )
+    is_forgotten: Flags
     _is_current: Flags  # the matrix holds the embedding of that ring
-    _is_forgotten: Flags
 
     def embeddings_before(self, plays: NDArray[np.int64]) -> Embeddings:
         """Of the listeners of these counted plays, without the play and all that came later. Zero: none."""
-        at = self._place[plays]
+        at = self.place[plays]
         others = np.flatnonzero(~self._is_current[at])
         if len(others) == len(at):
-            found = self.audience.embeddings_of(self._rings[at], self._song_rows[at])
+            found = self.audience.embeddings_of(self.rings[at], self.song_rows[at])
         else:
-            found = self.audience.matrix.embeddings[self._slots[at]]
-            found[others] = self.audience.embeddings_of(self._rings[at[others]], self._song_rows[at[others]])
-        found[self._is_forgotten[at]] = 0
+            found = self.audience.matrix.embeddings[self.slots[at]]
+            found[others] = self.audience.embeddings_of(self.rings[at[others]], self.song_rows[at[others]])
+        found[self.is_forgotten[at]] = 0
         return found
 
 
@@ -189,11 +195,12 @@ class Audience:
         rounds = _rounds(slots)
         order = np.concatenate(rounds)
         rings, rows = np.empty((len(order), self._keep, 2), np.uint64), np.empty((len(order), self._keep), np.int32)
-        is_current = np.empty(len(order), np.bool_)
+        is_current, is_continued = np.empty((2, len(order)), np.bool_)
         is_counted, is_other = np.zeros(len(slots), np.bool_), np.zeros(len(slots), np.bool_)
-        for now, places in zip(rounds, _spans(rounds), strict=True):
+        for now, places in zip(rounds, spans(rounds), strict=True):
             at = slots[now]
             is_current[places] = ~matrix.is_stale[at]
+            is_continued[places] = matrix.is_continued[at]
             matrix.rings.take(at, axis=0, out=rings[places], mode="clip")  # any other mode copies twice
             matrix.song_rows.take(at, axis=0, out=rows[places], mode="clip")
             after = ring.with_plays(
@@ -208,6 +215,7 @@ class Audience:
             matrix.newest_ms[at] = ring.played_ms(after.rings[:, -1, 0])
             matrix.is_stale[at] |= after.is_other
             matrix.is_waiting[at] |= song_rows[now] == UNKNOWN
+            matrix.is_continued[at] = after.is_newest
             is_counted[now] = after.is_new
             is_other[now] = after.is_other | self._tell_markets(at, markets[now], plays.played_ms[now])
         if self._is_stored:
@@ -218,7 +226,21 @@ class Audience:
         place[order] = np.arange(len(order))
         is_forgotten = ring.played_ms(rings[:, -1, 0]) < newest_ms[order] - self._forget_after_ms
         listener_keys = matrix.listener_keys[slots]
-        return Folded(self, listener_keys, is_counted, place, slots[order], rings, rows, is_current, is_forgotten)
+        return Folded(
+            audience=self,
+            listener_keys=listener_keys,
+            is_counted=is_counted,
+            whens=whens,
+            heard_rows=song_rows,
+            rounds=rounds,
+            place=place,
+            slots=slots[order],
+            rings=rings,
+            song_rows=rows,
+            is_continued=is_continued,
+            is_forgotten=is_forgotten,
+            _is_current=is_current,
+        )
 
     def refresh(self, *, stale_at_most: int = 0) -> None:
         """Computes the embeddings that plays, erasures and songs have changed, if they are more than so many."""
@@ -263,7 +285,7 @@ class Audience:
             return
         if matrix.market_ms[slot] <= up_to_ms:
             matrix.market_ms[slot], matrix.market[slot] = 0, NO_MARKET
-        matrix.is_stale[slot] = True
+        matrix.is_stale[slot], matrix.is_continued[slot] = True, False
         self._put(np.array([slot]))
         self.follow_wishes(listener_id)
 
@@ -282,7 +304,9 @@ class Audience:
         while some := list(islice(stored, LOADED_AT_ONCE)):
             rings, markets, markets_ms = zip(*(ring.unpacked(value, self._keep) for _, value in some), strict=True)
             names = [key[len(LISTENER) :].decode() for key, _ in some]
-            slots = np.array([self._take_slot(name, key_of(name)) for name in names])
+            for name in names:
+                self._take_slot(name)
+            slots = self._describe(names, keys_of(names).tolist())
             matrix = self.matrix
             loaded = np.frombuffer(b"".join(rings), "<u8").reshape(len(some), self._keep, 2)
             matrix.rings[slots] = loaded
@@ -319,23 +343,36 @@ class Audience:
     def _slots(self, plays: Plays, is_recent: Flags) -> Slots:
         """The slot of each play; -1 for one that counts nothing: far too late, or from before an erasure."""
         slots = plays.slots.copy()
-        for n in np.flatnonzero((slots < 0) & is_recent).tolist():
-            slots[n] = self._slot_for(plays.listener_ids[n], int(plays.played_ms[n]))
+        new = np.flatnonzero((slots < 0) & is_recent)
+        if len(new):
+            who = list(map(plays.listener_ids.__getitem__, new.tolist()))
+            slots[new] = self._slots_for(who, plays.played_ms[new].tolist())
         slots[~is_recent | (plays.played_ms <= self.matrix.erased_ms[slots])] = -1
         return slots
 
-    def _slot_for(self, listener_id: str, played_ms: int) -> int:
-        if (slot := self._slot_of.get(listener_id)) is not None:  # an earlier play of the batch took one
-            return slot
-        key = key_of(listener_id)
-        erased = erased_ms_of(self._store, key)
-        if erased is not None and played_ms <= erased:
-            return -1
-        slot = self._take_slot(listener_id, key)
-        self._follow(slot, listener_id, erased)
-        return slot
+    def _slots_for(self, listener_ids: list[str], played_ms: list[int]) -> list[int]:
+        """Of plays by listeners who may be new; NO_SLOT: they were erased later than that."""
+        unknown = [one for one in dict.fromkeys(listener_ids) if one not in self._slot_of]
+        keys = dict(zip(unknown, keys_of(unknown).tolist(), strict=True))
+        stored = self._store.get_many([keyed(ERASED, key) for key in keys.values()])
+        erased = {one: int.from_bytes(raw, "little") for one, raw in zip(unknown, stored, strict=True) if raw}
+        found, new = list[int](), list[str]()
+        for listener_id, at_ms in zip(listener_ids, played_ms, strict=True):
+            slot = self._slot_of.get(listener_id, NO_SLOT)
+            if slot == NO_SLOT and (listener_id not in erased or at_ms > erased[listener_id]):
+                slot = self._take_slot(listener_id)
+                new.append(listener_id)
+            found.append(slot)
+        if new:
+            slots = self._describe(new, [keys[one] for one in new])
+            self.matrix.consents[slots] = self._admission.consent_by_default
+            settings = self._store.get_many([named(SETTINGS, one) for one in new])
+            for slot, listener_id, raw in zip(slots.tolist(), new, settings, strict=True):
+                if raw or listener_id in erased:
+                    self._follow(slot, listener_id, erased.get(listener_id))
+        return found
 
-    def _take_slot(self, listener_id: str, key: int) -> int:
+    def _take_slot(self, listener_id: str) -> int:
         if self._free:
             slot = self._free.pop()
             self.listener_ids[slot], self._names[slot] = listener_id, named(LISTENER, listener_id)
@@ -346,9 +383,14 @@ class Audience:
             self.listener_ids.append(listener_id)
             self._names.append(named(LISTENER, listener_id))
         self._slot_of[listener_id] = slot
-        self.matrix.listener_keys[slot] = key
-        self.matrix.is_held_out[slot] = is_held_out(listener_id, self._admission)
         return slot
+
+    def _describe(self, listener_ids: list[str], keys: list[int]) -> Slots:
+        """Whose slot it is, of slots that were just taken."""
+        slots = self.slots_of(listener_ids)
+        self.matrix.listener_keys[slots] = keys
+        self.matrix.is_held_out[slots] = [is_held_out(one, self._admission) for one in listener_ids]
+        return slots
 
     def _give_up(self, slot: int) -> None:
         del self._slot_of[self.listener_ids[slot]]
@@ -421,7 +463,9 @@ class Audience:
         if len(withdrawn):
             entries = self._with_songs(withdrawn)
             self.matrix.song_rows[: self.slots][entries] = UNKNOWN
-            self.matrix.is_waiting[: self.slots] |= self._holding(entries)
+            holding = self._holding(entries)
+            self.matrix.is_waiting[: self.slots] |= holding
+            self.matrix.is_continued[: self.slots] &= ~holding
             self._awaited.update(self.songs.keys[withdrawn].tolist())
 
     def _find_rows(self, slots: Slots, keys: Keys) -> None:
@@ -434,7 +478,8 @@ class Audience:
             hits = is_unknown & np.isin(rings[:, :, 1], keys)
             rows[hits] = self.songs.rows_of_keys(rings[:, :, 1][hits])
             matrix.song_rows[some] = rows
-            matrix.is_stale[some] |= hits.any(axis=1)
+            matrix.is_stale[some] |= (found_some := hits.any(axis=1))
+            matrix.is_continued[some] &= ~found_some
             matrix.is_waiting[some] = (is_unknown & (rows == UNKNOWN)).any(axis=1)
         found = self.songs.rows_of_keys(keys)
         self._awaited.difference_update(keys[found != UNKNOWN].tolist())
@@ -478,6 +523,7 @@ def _rounds(slots: Slots) -> list[NDArray[np.int64]]:
     return np.split(plays[np.argsort(nth, kind="stable")], np.cumsum(np.bincount(nth))[:-1])
 
 
-def _spans(rounds: list[NDArray[np.int64]]) -> list[slice]:
+def spans(rounds: list[NDArray[np.int64]]) -> list[slice]:
+    """Where each round stands, one after the other."""
     ends = np.cumsum([len(now) for now in rounds]).tolist()
     return [slice(end - len(now), end) for now, end in zip(rounds, ends, strict=True)]

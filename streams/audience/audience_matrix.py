@@ -29,6 +29,7 @@ class AudienceMatrix:
     has_embedding: Flags
     is_stale: Flags  # the embedding is not that of the ring
     is_waiting: Flags  # a song of the ring may not be known yet
+    is_continued: Flags  # the ring has changed by newer and newer plays alone since the last play but one
 
     @classmethod
     def of(cls, slots: int, keep: int, dimension: int) -> "AudienceMatrix":
@@ -47,6 +48,7 @@ class AudienceMatrix:
             has_embedding=np.zeros(slots, np.bool_),
             is_stale=np.zeros(slots, np.bool_),
             is_waiting=np.zeros(slots, np.bool_),
+            is_continued=np.zeros(slots, np.bool_),
         )
 
     def __len__(self) -> int:

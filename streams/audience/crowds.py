@@ -352,6 +352,7 @@ def _highest(values: Doubles, count: int) -> Rows:
 
 
 def _longer(column: NDArray[Number], songs: int, nothing: float = 0) -> NDArray[Number]:
-    longer = np.full((songs, *column.shape[1:]), nothing, column.dtype)
+    shape = (songs, *column.shape[1:])
+    longer = np.full(shape, nothing, column.dtype) if nothing else np.zeros(shape, column.dtype)  # cost when used
     longer[: len(column)] = column
     return longer

@@ -46,6 +46,7 @@ class After(NamedTuple):
     song_rows: Rows
     is_new: Flags  # the play is an entry that was not there before
     is_other: Flags  # something changed: a new entry, or more strength
+    is_newest: Flags  # the play stands at the end; what changed is that alone, but for what left the ring
 
 
 def whens(played_ms: Times, strengths: Times) -> Whens:
@@ -59,7 +60,8 @@ def played_ms(whens: Whens) -> Times:
 def with_plays(rings: Rings, song_rows: Rows, heard: Whens, keys: Keys, rows: Rows, *, forget_after_ms: int) -> After:
     """Ring n with play n. Costs a copy of the rings; late plays, which are rare, cost a search of theirs as well."""
     played, last = heard >> _SHIFT, rings[:, -1, 0] >> _SHIFT
-    late = np.flatnonzero((played < last) | ((played == last) & (keys <= rings[:, -1, 1])))
+    is_newest = (played > last) | ((played == last) & (keys > rings[:, -1, 1]))
+    late = np.flatnonzero(~is_newest)
     after, after_rows = np.empty_like(rings), np.empty_like(song_rows)
     after[:, :-1], after_rows[:, :-1] = rings[:, 1:], song_rows[:, 1:]
     after[:, -1, 0], after[:, -1, 1], after_rows[:, -1] = heard, keys, rows
@@ -70,11 +72,16 @@ def with_plays(rings: Rings, song_rows: Rows, heard: Whens, keys: Keys, rows: Ro
         after[late], after_rows[late], is_new[late], is_other[late] = _with_late(
             rings[late], song_rows[late], heard[late], keys[late], rows[late], forget_after_ms
         )
-    oldest = np.maximum(played_ms(after[:, -1, 0]) - forget_after_ms, 0).astype(np.uint64) << _SHIFT
-    too_old = (after[:, :, 0] < oldest[:, None]) & (after[:, :, 0] > 0)
+    drop_old(after, after_rows, forget_after_ms)
+    return After(after, after_rows, is_new, is_other, is_newest)
+
+
+def drop_old(rings: Rings, song_rows: Rows, forget_after_ms: int) -> None:
+    """Takes out what is so much older than the newest play of its ring, in place."""
+    oldest = np.maximum(played_ms(rings[:, -1, 0]) - forget_after_ms, 0).astype(np.uint64) << _SHIFT
+    too_old = (rings[:, :, 0] < oldest[:, None]) & (rings[:, :, 0] > 0)
     if too_old.any():
-        after[too_old], after_rows[too_old] = 0, UNKNOWN
-    return After(after, after_rows, is_new, is_other)
+        rings[too_old], song_rows[too_old] = 0, UNKNOWN
 
 
 def empty_up_to(rings: Rings, song_rows: Rows, up_to_ms: int) -> None:
@@ -122,7 +129,9 @@ def unpacked(value: bytes, keep: int) -> tuple[bytes, str | None, int]:
     return entries.rjust(keep * ENTRY_BYTES, b"\0"), market, int.from_bytes(value[-8:], "little")
 
 
-def _with_late(rings: Rings, song_rows: Rows, heard: Whens, keys: Keys, rows: Rows, forget_after_ms: int) -> After:
+def _with_late(
+    rings: Rings, song_rows: Rows, heard: Whens, keys: Keys, rows: Rows, forget_after_ms: int
+) -> tuple[Rings, Rows, Flags, Flags]:
     """Plays that are not newer than their ring: entries move down to make room, the oldest one leaves."""
     keep = rings.shape[1]
     played, heard, keys = (heard >> _SHIFT)[:, None], heard[:, None], keys[:, None]
@@ -143,7 +152,7 @@ def _with_late(rings: Rings, song_rows: Rows, heard: Whens, keys: Keys, rows: Ro
     after[new, place[new], 0], after[new, place[new], 1] = heard[new, 0], keys[new, 0]
     after_rows[new, place[new]] = rows[new]
     after[:, :, 0] = np.where(stronger, heard, after[:, :, 0])  # nothing moved in these rings
-    return After(after, after_rows, is_new, is_new | stronger.any(axis=1))
+    return after, after_rows, is_new, is_new | stronger.any(axis=1)
 
 
 def _embeddings(rings: Rings, song_rows: Rows, songs: Embeddings, half_life_ms: float) -> Embeddings:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.audience.audience import STALE_AT_MOST, Audience, Plays
+from streams.audience.audience import STALE_AT_MOST, Audience, Folded, Plays
 from streams.audience.listener import thousandths
 from streams.audience.rings import Embeddings, Flags, Keys, Times
 from streams.contracts.ids import unit_draws
@@ -41,20 +41,23 @@ class SampledPlays:
     audience: Audience
     songs: Counting
     settings: ListeningSettings
-    stale_at_most: int = STALE_AT_MOST
 
     def fold(self, heard: Plays, songs: Numbers) -> Sampled:
         """`songs`: the number of each play's song. What is drawn does not depend on where a batch was cut."""
-        folded = self.audience.fold(heard)
-        nth = self.songs.count(songs, folded.is_counted)
-        draws = unit_draws(SAMPLING, folded.listener_keys, heard.song_keys, heard.played_ms.astype(np.uint64))
-        drawn = np.flatnonzero(folded.is_counted & (draws * nth < self.settings.sampled_plays))
+        folded, drawn = self.drawn(heard, songs)
         embeddings = folded.embeddings_before(drawn)
         told = embeddings.any(axis=1)
         if not told.all():
             drawn, embeddings = drawn[told], embeddings[told]
-        self.audience.refresh(stale_at_most=self.stale_at_most)
+        self.audience.refresh(stale_at_most=STALE_AT_MOST)
         return Sampled(drawn, folded.listener_keys[drawn], embeddings)
+
+    def drawn(self, heard: Plays, songs: Numbers) -> tuple[Folded, Numbers]:
+        """The plays, folded, and which of them were drawn, whether their listeners had an embedding before or not."""
+        folded = self.audience.fold(heard)
+        nth = self.songs.count(songs, folded.is_counted)
+        draws = unit_draws(SAMPLING, folded.listener_keys, heard.song_keys, heard.played_ms.astype(np.uint64))
+        return folded, np.flatnonzero(folded.is_counted & (draws * nth < self.settings.sampled_plays))
 
 
 def strengths(listened_ms: Times, song_ms: Times, is_liked: Flags, settings: ListeningSettings) -> Times:

@@ -49,6 +49,7 @@ class Deciding:
         topics = lane.settings.topics
         self.number, self.lane = number, lane
         self.new: list[Applied] = []  # that the listeners have not been told of
+        self.alters = False  # one of them alters a song that they know
         self.songs = Songs(lane.artifact, lane.dimension, topics.song_partitions)
         self.crowds = AskedCrowds(lane, ask_crowds)
         self._embed = EmbedSongs(encoder, MemoryStore(), lane.settings.model.songs_per_batch)
@@ -62,6 +63,10 @@ class Deciding:
     def apply(self, song_id: str, embedded: SongEmbedded | None) -> None:
         partition = partition_of(song_id.encode(), len(self._offsets))
         self._offsets[partition] += 1
+        row = self.songs.row_of.get(song_id)
+        if row is not None:
+            before = self.songs.embeddings[row].astype("<f4").tobytes()
+            self.alters |= embedded is None or embedded.embedding != before
         record = Applied(partition, self._offsets[partition], song_id, embedded)
         self.songs.apply(*record)
         self.new.append(record)

@@ -12,6 +12,7 @@ def longer(table: NDArray[N], length: int, filling: int = 0) -> NDArray[N]:
     """At least so long; at least twice as long where it grows, so that it does so seldom."""
     if length <= len(table):
         return table
-    grown = np.full((max(length, 2 * len(table)), *table.shape[1:]), filling, table.dtype)
+    shape = (max(length, 2 * len(table)), *table.shape[1:])
+    grown = np.full(shape, filling, table.dtype) if filling else np.zeros(shape, table.dtype)  # zeros cost when used
     grown[: len(table)] = table
     return grown

@@ -28,6 +28,7 @@ from streams.replay import rivals
 from streams.replay.growing import longer
 from streams.replay.lanes import Lane
 from streams.replay.log_names import LogNames
+from streams.replay.past_rings import NONE, Followed, PastRings
 from streams.replay.waiting_samples import Samples
 from streams.settings import Settings
 from streams.state.layout import EXPOSURE, named
@@ -36,7 +37,6 @@ from streams.targeting.admit_targets import AdmitTargets
 from streams.targeting.watched_releases import WatchedReleases
 
 Numbers = NDArray[np.int64]
-NEVER = 1 << 62  # stale embeddings: they are computed when somebody asks, here nobody waits for an answer
 UNSEEN = -2  # by number: nothing is known of it here yet
 
 
@@ -54,14 +54,15 @@ class HeardHere(NamedTuple):
 
 
 class ListenerSide:
-    def __init__(self, partition: int, lane: Lane, songs: Songs, names: LogNames) -> None:
+    def __init__(self, partition: int, lane: Lane, songs: Songs, names: LogNames, past: PastRings) -> None:
         settings = lane.settings
         self.partition = partition
         self._names = names
         self._store = MemoryStore()
         self._audience = Audience(self._store, songs, settings.listening, settings.admission, is_stored=False)
         self._song_plays = _SongPlays()
-        self._sampled = SampledPlays(self._audience, self._song_plays, settings.listening, NEVER)
+        self._sampled = SampledPlays(self._audience, self._song_plays, settings.listening)
+        self._followed = Followed(past)
         self._half_life_ms = half_life_ms(settings.listening)
         self._follow_settings = FollowSettings(self._audience, self._store)
         self._erase_listeners = EraseListeners(self._audience, self._store, song_partitions=1)
@@ -89,17 +90,22 @@ class ListenerSide:
             strengths=heard.strengths[effective],
             markets=self._markets(heard.markets[effective]),
         )
-        sampled = self._sampled.fold(plays, songs)
+        folded, drawn = self._sampled.drawn(plays, songs)
+        ends = self._followed.follow(folded)
         self._find_slots(listeners[plays.slots == NO_SLOT])
-        drawn = sampled.plays
+        drawn = drawn[(ends[folded.place[drawn]] != NONE) & ~folded.is_forgotten[folded.place[drawn]]]
         return Samples(
             places=heard.places[effective[drawn]],
             songs=songs[drawn],
-            listener_keys=sampled.listener_keys,
+            listener_keys=folded.listener_keys[drawn],
             played_ms=plays.played_ms[drawn],
             strengths=(plays.strengths[drawn] / 1_000).astype(np.float32),
-            embeddings=sampled.embeddings,
+            rings=ends[folded.place[drawn]],
         )
+
+    def continue_no_ring(self) -> None:
+        """Whoever keeps the rings of the past begins anew."""
+        self._audience.matrix.is_continued[:] = False
 
     def follow(self, batch: Batch) -> list[DeadLetter]:  # type: ignore[type-arg]
         """Settings."""

@@ -41,6 +41,9 @@ from streams.replay.stretches import Block
 from streams.replay.timeline import Timeline, Told
 from streams.replay.waiting_samples import Samples
 
+MOST_WAITING = 1 << 22  # samples
+MOST_KEPT = 1 << 27  # entries of rings in a part: 2 GB of a temporary file
+
 Numbers: TypeAlias = NDArray[np.int64]
 Said: TypeAlias = Callable[[str, Sequence[Message]], None]  # a policy, and its targets and suppressions for a release
 
@@ -167,18 +170,37 @@ class MergedReplay:
         return NewNames(*new)
 
     def _hand_on(self, found: list[list[Samples]]) -> None:
-        """Samples go to the part that has their songs."""
+        """Samples go to the part that has their songs; some are folded at once."""
+        for lane, of_lane in zip(self._lanes, zip(*found, strict=True), strict=True):
+            shares = _shared_by(Samples.joined(list(of_lane)), self._crew.parts)
+            due = self._crew.ask("told", [(lane.number, share) for share in shares])
+            self._fold_crowds(lane, Samples.joined(due))
+            if (
+                sum(self._ask_all("waiting", lane.number)) >= MOST_WAITING
+                or max(self._ask_all("kept", lane.number)) >= MOST_KEPT
+            ):
+                self._fold_all(lane)
+                self._ask_all("keep_none", lane.number)
+            for turned in self._ask_all("turned", lane.number):
+                lane.crowds.turn(turned)
+
+    def _fold_crowds(self, lane: Deciding, samples: Samples) -> None:
+        """With the embeddings that the parts of their listeners tell, in the parts of their songs."""
         parts = self._crew.parts
-        together = [
-            Samples.joined(list(of_lane), lane.lane.dimension)
-            for lane, of_lane in zip(self._lanes, zip(*found, strict=True), strict=True)
-        ]
-        asked = [(together,)] if parts == 1 else []
-        for n in range(parts if parts > 1 else 0):
-            asked.append(([samples.at(np.flatnonzero(samples.songs % parts == n)) for samples in together],))
-        for turned in self._crew.ask("sampled", asked):
-            for lane, of_lane in zip(self._lanes, turned, strict=True):
-                lane.crowds.turn(of_lane)
+        if len(samples.places) == 0:
+            return
+        owners = [np.flatnonzero(samples.rings % parts == n) for n in range(parts)]
+        told = self._crew.ask("embeddings", [(lane.number, samples.rings[rows]) for rows in owners])
+        embeddings = np.zeros((len(samples.places), lane.lane.dimension), np.float32)
+        for rows, some in zip(owners, told, strict=True):
+            embeddings[rows] = some
+        turns = [np.flatnonzero(samples.songs % parts == n) for n in range(parts)]
+        self._crew.ask("refresh", [(lane.number, samples.at(rows), embeddings[rows]) for rows in turns])
+
+    def _fold_all(self, lane: Deciding) -> None:
+        """Nothing waits any more."""
+        while len((found := Samples.joined(self._ask_all("next_taken", lane.number))).places):
+            self._fold_crowds(lane, found)
 
     def _count(self, songs: Numbers) -> None:
         self._effective = longer(self._effective, len(self._tables.songs))
@@ -288,20 +310,24 @@ class MergedReplay:
         return int(self._effective[[song for song in songs if song < len(self._effective)]].sum())
 
     def _untell(self, lane: Deciding, song_id: str) -> None:
+        self._fold_crowds(lane, Samples.joined(self._ask_all("taken", lane.number, [song_id])))
         self._ask_all("untell", lane.number, song_id)
         lane.crowds.take_back(song_id)
 
     def _tell_songs(self) -> None:
         for lane in self._lanes:
+            if lane.alters:  # what waits was played when the songs were as they are known
+                self._fold_all(lane)
             if lane.new:
                 self._ask_all("apply", lane.number, lane.new)
-                lane.new = []
+                lane.new, lane.alters = [], False
 
     def _ask_crowds(self, lane: int, songs: list[str]) -> list[SongCrowds | None]:
         """Of the part that has the song; of a song that nobody has played nobody has crowds."""
         parts, table = self._crew.parts, self._tables.songs
         owners = [table.number(song) % parts for song in songs]
         asked = [(lane, [song for song, owner in zip(songs, owners, strict=True) if owner == n]) for n in range(parts)]
+        self._fold_crowds(self._lanes[lane], Samples.joined(self._crew.ask("taken", asked)))
         found = [iter(of_part) for of_part in self._crew.ask("crowds", asked)]
         return [next(found[owner]) for owner in owners]
 
@@ -313,6 +339,8 @@ class MergedReplay:
 
     def _erase(self, records: list[Told]) -> None:
         forgotten = self._crew.ask("erase", self._shared(LISTENER_ERASURES, records))
+        for lane in self._lanes:
+            self._fold_all(lane)
         self._ask_all("forget", np.concatenate(forgotten))
 
     def _shared(self, topic: Topic, records: list[Told]) -> list[tuple[list[Batch[Any]]]]:
@@ -360,6 +388,13 @@ def _of_distinct_songs(records: Sequence[Told]) -> Iterator[list[Told]]:
         some.append(told)
         names.add(told.record.key)
     yield some
+
+
+def _shared_by(samples: Samples, parts: int) -> list[Samples]:
+    """By the part that has the song."""
+    if parts == 1:
+        return [samples]
+    return [samples.at(np.flatnonzero(samples.songs % parts == n)) for n in range(parts)]
 
 
 _PARTITION = attrgetter("partition")

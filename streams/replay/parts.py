@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.audience.crowds import Floats
 from streams.catalogue.songs import Songs
 from streams.contracts.crowds import SongCrowds
 from streams.contracts.dead_letters import DeadLetter
@@ -16,6 +17,7 @@ from streams.replay.growing import longer
 from streams.replay.lanes import Lane
 from streams.replay.listener_side import HeardHere, ListenerSide
 from streams.replay.log_names import LogNames, NewNames
+from streams.replay.past_rings import PastRings
 from streams.replay.rivals import Shortlist
 from streams.replay.song_side import SongSide, Turned
 from streams.replay.waiting_samples import Samples
@@ -37,12 +39,13 @@ class Part:
     def __init__(self, lanes: Sequence[Lane], n: int, parts: int) -> None:
         topics = lanes[0].settings.topics
         self._names = LogNames()
-        self._dimensions = [lane.dimension for lane in lanes]
         self._plays: Numbers = np.zeros(0, np.int64)  # by number of the listener
         self._songs = [Songs(lane.artifact, lane.dimension, topics.song_partitions) for lane in lanes]
+        self._n, self._parts = n, parts
+        self._past = [PastRings(lane.settings.listening) for lane in lanes]
         self._listener_sides = [
-            {p: ListenerSide(p, lane, songs, self._names) for p in range(n, topics.listener_partitions, parts)}
-            for lane, songs in zip(lanes, self._songs, strict=True)
+            {p: ListenerSide(p, lane, songs, self._names, past) for p in range(n, topics.listener_partitions, parts)}
+            for lane, songs, past in zip(lanes, self._songs, self._past, strict=True)
         ]
         self._song_sides = [
             SongSide(lane.settings.crowds, lane.artifact, lane.dimension, topics.song_partitions, self._names.songs)
@@ -54,14 +57,44 @@ class Part:
         self._names.learn(share.names)
         self._plays = longer(self._plays, len(self._names.listeners))
         np.add.at(self._plays, share.listeners, 1)
-        return [
-            Samples.joined([sides[heard.partition].fold(heard) for heard in of_lane], dimension)
-            for sides, of_lane, dimension in zip(self._listener_sides, share.heard, self._dimensions, strict=True)
+        found = [
+            Samples.joined([sides[heard.partition].fold(heard) for heard in of_lane])
+            for sides, of_lane in zip(self._listener_sides, share.heard, strict=True)
         ]
+        return [samples._replace(rings=samples.rings * self._parts + self._n) for samples in found]
 
-    def sampled(self, samples: list[Samples]) -> list[Turned]:
-        """Of each lane, of the songs that are here."""
-        return [side.fold(of_lane) for side, of_lane in zip(self._song_sides, samples, strict=True)]
+    def embeddings(self, lane: int, rings: Numbers) -> Floats:
+        """Of listeners who are here, by the songs as they are known."""
+        return self._past[lane].embeddings(rings // self._parts, self._songs[lane].embeddings)
+
+    def kept(self, lane: int) -> int:
+        """Entries of rings."""
+        return len(self._past[lane])
+
+    def keep_none(self, lane: int) -> None:
+        """Nothing waits for the rings of the past."""
+        self._past[lane].clear()
+        for side in self._listener_sides[lane].values():
+            side.continue_no_ring()
+
+    def told(self, lane: int, samples: Samples) -> Samples:
+        """Those that are to be folded now."""
+        return self._song_sides[lane].told(samples)
+
+    def waiting(self, lane: int) -> int:
+        return self._song_sides[lane].waiting
+
+    def taken(self, lane: int, songs: list[str]) -> Samples:
+        return self._song_sides[lane].taken(songs)
+
+    def next_taken(self, lane: int) -> Samples:
+        return self._song_sides[lane].next_taken()
+
+    def refresh(self, lane: int, samples: Samples, embeddings: Floats) -> None:
+        self._song_sides[lane].fold(samples, embeddings)
+
+    def turned(self, lane: int) -> Turned:
+        return self._song_sides[lane].turned()
 
     def apply(self, lane: int, records: list[Applied]) -> None:
         for partition, next_offset, song_id, embedded in records:
@@ -108,8 +141,8 @@ class Part:
         }
 
     def close(self) -> None:
-        for side in self._song_sides:
-            side.close()
+        for past in self._past:
+            past.close()
 
 
 class Crew(Protocol):

@@ -1,5 +1,6 @@
 """The crowds of songs in a replay: samples fold as columns, and what live would have published can be asked for."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,6 @@ from streams.settings import CrowdSettings
 
 Numbers = NDArray[np.int64]
 NO_ROW = -1
-MOST_WAITING = 1 << 22  # samples
 
 
 class Turned(NamedTuple):
@@ -36,56 +36,78 @@ class SongSide:
         self._partitions = song_partitions
         self._audiences = Audiences(settings, artifact, dimension)
         self._told = _Told(settings.crowds_per_song, dimension)
-        self._waiting = WaitingSamples(dimension)
+        self._waiting = WaitingSamples()
+        self._turns: Iterator[Samples] | None = None  # of all that waits
+        self._was_warm: NDArray[np.bool_] = np.zeros(0, np.bool_)  # when samples were last told
         self._published = np.zeros(song_partitions, np.int64)  # since it was last told
         self._row_of: Rows = np.zeros(0, np.int64)  # by number of the song
         self._partition_of: Rows = np.zeros(0, np.int64)  # by row
 
-    def fold(self, samples: Samples) -> Turned:
-        """In the order of the log, whatever order they come in.
+    @property
+    def waiting(self) -> int:
+        """Samples."""
+        return len(self._waiting)
 
-        A song that is warm, and cannot turn cold by more samples, is folded when somebody asks for its crowds or when
-        very many samples wait: what it comes to is the same.
+    def told(self, samples: Samples) -> Samples:
+        """Those that are to be folded now.
+
+        A sample of a song that is warm, and cannot turn cold by more of them, waits until somebody asks for the song's
+        crowds or very many wait: what it comes to is the same.
         """
         rows = self._rows(samples.songs)
         can_wait = self._told.is_warm[rows] & (self._audiences.listeners[rows] >= self._warm_at)
-        was_warm = self._told.is_warm.copy()
+        self._was_warm = self._told.is_warm.copy()
         if can_wait.all():
             self._waiting.add(samples, rows)
-        else:
-            self._waiting.add(samples.at(np.flatnonzero(can_wait)), rows[can_wait])
-            self._fold(samples.at(np.flatnonzero(~can_wait)), rows[~can_wait])
-        if len(self._waiting) >= MOST_WAITING:
-            self._fold_all()
+            return Samples.none()
+        self._waiting.add(samples.at(np.flatnonzero(can_wait)), rows[can_wait])
+        return samples.at(np.flatnonzero(~can_wait))
+
+    def turned(self) -> Turned:
+        """Since samples were last told."""
         published, self._published = self._published, np.zeros(self._partitions, np.int64)
-        return self._turned(np.flatnonzero(self._told.is_warm != was_warm), published.tolist())
+        rows = np.flatnonzero(self._told.is_warm != self._was_warm)
+        names, is_warm = self._audiences.song_ids, self._told.is_warm[rows]
+        return Turned(
+            [names[row] for row in rows[is_warm].tolist()],
+            [names[row] for row in rows[~is_warm].tolist()],
+            published.tolist(),
+        )
+
+    def taken(self, songs: list[str]) -> Samples:
+        """What waits for these songs."""
+        rows = self._audiences.rows_known(songs)
+        return self._waiting.taken(np.array([row for row in rows if row is not None], np.int64))
+
+    def next_taken(self) -> Samples:
+        """Some of what waits; none: nothing does any more."""
+        self._turns = self._turns or self._waiting.all_taken()
+        for some in self._turns:
+            if len(some.places):
+                return some
+        self._turns = None
+        return Samples.none()
 
     def crowds(self, songs: list[str]) -> list[SongCrowds | None]:
+        """Of songs for which nothing waits."""
         rows = self._audiences.rows_known(songs)
-        self._fold(*self._waiting.taken(np.array([row for row in rows if row is not None], np.int64)))
         return [None if row is None else self._told.crowds(self._audiences, row) for row in rows]
 
     def forget(self, listener_keys: Keys) -> None:
-        self._fold_all()
+        """While nothing waits."""
         self._audiences.forget(listener_keys)
 
     def untell(self, song_id: str) -> None:
-        """What was published about the song is taken back."""
+        """What was published about the song is taken back; nothing waits for it."""
         [row] = self._audiences.rows_known([song_id])
         if row is not None:
-            self._fold(*self._waiting.taken(np.array([row])))
             self._told.take_back(row)
 
-    def close(self) -> None:
-        self._waiting.close()
-
-    def _fold_all(self) -> None:
-        for samples, rows in self._waiting.all_taken():
-            self._fold(samples, rows)
-
-    def _fold(self, samples: Samples, rows: Rows) -> None:
-        order, audiences = np.argsort(samples.places, kind="stable"), self._audiences
-        rows = rows[order]
+    def fold(self, samples: Samples, embeddings: Floats) -> None:
+        """In the order of the log, whatever order they come in. A listener without an embedding tells nothing."""
+        told = np.flatnonzero(embeddings.any(axis=1))
+        order, audiences = told[np.argsort(samples.places[told], kind="stable")], self._audiences
+        rows = self._row_of[samples.songs[order]]
         draws = audiences.draws(samples.listener_keys, samples.played_ms, samples.strengths)
         for n in rounds(rows):
             at = order[n]
@@ -94,21 +116,13 @@ class SongSide:
                 samples.listener_keys[at],
                 draws[at],
                 samples.played_ms[at],
-                samples.embeddings[at].astype(np.float64),
+                embeddings[at].astype(np.float64),
                 samples.strengths[at],
             )
             due = rows[n][audiences.is_due(rows[n])]
             if len(due):
                 self._told.note(audiences, due, self._warm_at)
                 self._published += np.bincount(self._partition_of[due], minlength=self._partitions)
-
-    def _turned(self, rows: Rows, published: list[int]) -> Turned:
-        names, is_warm = self._audiences.song_ids, self._told.is_warm[rows]
-        return Turned(
-            [names[row] for row in rows[is_warm].tolist()],
-            [names[row] for row in rows[~is_warm].tolist()],
-            published,
-        )
 
     def _rows(self, songs: Numbers) -> Rows:
         self._row_of = longer(self._row_of, len(self._names), NO_ROW)

@@ -16,7 +16,7 @@ from streams.contracts.messages import Message
 from streams.contracts.plays import Play
 from streams.contracts.targets import Arm, Reason
 from streams.contracts.topics import DAY_MS, PLAYS, SONG_RELEASES
-from streams.replay import rivals, song_side, waiting_samples
+from streams.replay import merged, rivals, waiting_samples
 from streams.replay import timeline as timelines
 from streams.replay.choices import ARM_ROWS, REASONS, Fixed, Heard
 from streams.replay.driver import exact
@@ -44,13 +44,17 @@ SMALL = settings(
 
 @cache
 def events(seed: int = 1) -> tuple[Event, ...]:
-    """The catalogue, what was played before the start, and a stream of everything after it."""
+    """The catalogue, what was played before the start, and a stream of everything after it; songs become others."""
     past = [Event(PLAYS, *record) for record in play_records(world(), 2_000)]
     first_ms = min(one.time_ms for one in past)
     old = [msgspec.structs.replace(song, released_ms=first_ms - 100 * DAY_MS) for song in world().songs()]
     songs = [event(SONG_RELEASES, song.song_id, song, first_ms - 1) for song in old]
     story = told(world(), Story(plays=500, releases=8, settings=60, erasures=6, budget=60), seed)
-    return tuple(sorted([*songs, *past, *story], key=lambda one: one.time_ms))
+    altered = [
+        event(SONG_RELEASES, one.song_id, msgspec.structs.replace(one, attributes=other.attributes), again.time_ms)
+        for one, other, again in zip(old, old[20:], past[1_000::25], strict=False)
+    ]
+    return tuple(sorted([*songs, *past, *story, *altered], key=lambda one: one.time_ms))
 
 
 class Bench:
@@ -117,7 +121,7 @@ def test_where_a_block_is_cut_and_when_crowds_fold_changes_no_byte(
     monkeypatch.setattr(timelines, "PLAYS_PER_BLOCK", plays_per_block)
     monkeypatch.setattr(waiting_samples, "PER_CHUNK", at_once)
     monkeypatch.setattr(waiting_samples, "READ_AT_ONCE", at_once)
-    monkeypatch.setattr(song_side, "MOST_WAITING", most_waiting)
+    monkeypatch.setattr(merged, "MOST_WAITING", most_waiting)
     assert replayed(log_of(events(), SMALL)).said == whole().said
 
 

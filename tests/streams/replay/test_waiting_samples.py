@@ -1,4 +1,4 @@
-"""Samples wait in a file: whoever asks gets those of a song once, each with its own embedding."""
+"""Samples wait: whoever asks gets those of a song once, each with its own ring."""
 
 from collections.abc import Iterator
 
@@ -24,9 +24,8 @@ STEPS = st.lists(
 def samples(songs: list[int], first: int) -> Samples:
     """Everything of a sample tells its place."""
     places = first + np.arange(len(songs))
-    embeddings = np.stack([places, -places], axis=1).astype(np.float32) if songs else np.zeros((0, 2), np.float32)
     keys, strengths = places.astype(np.uint64), places.astype(np.float32)
-    return Samples(places, np.array(songs, np.int64), keys, 2 * places, strengths, embeddings)
+    return Samples(places, np.array(songs, np.int64), keys, 2 * places, strengths, 3 * places)
 
 
 @pytest.fixture(params=[1, 4, 1_000], autouse=True)
@@ -40,30 +39,26 @@ def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @settings(deadline=None)
 @given(STEPS)
 def test_what_waits_for_a_song_is_what_came_since_it_was_last_asked_for(steps):
-    waiting, plain, first = WaitingSamples(2), dict[int, list[int]](), 0
-    try:
-        for step in steps:
-            if isinstance(step, list):
-                waiting.add(samples(step, first), np.array(step, np.int64))
-                for place, song in enumerate(step, first):
-                    plain.setdefault(song, []).append(place)
-                first += len(step)
-            elif step is None:
-                check([*waiting.all_taken()], sorted(plain), plain)
-                assert len(waiting) == 0
-            else:
-                check([waiting.taken(np.array(sorted(step), np.int64))], sorted(step), plain)
-    finally:
-        waiting.close()
+    waiting, plain, first = WaitingSamples(), dict[int, list[int]](), 0
+    for step in steps:
+        if isinstance(step, list):
+            waiting.add(samples(step, first), np.array(step, np.int64))
+            for place, song in enumerate(step, first):
+                plain.setdefault(song, []).append(place)
+            first += len(step)
+        elif step is None:
+            check([*waiting.all_taken()], sorted(plain), plain)
+            assert len(waiting) == 0
+        else:
+            check([waiting.taken(np.array(sorted(step), np.int64))], sorted(step), plain)
 
 
-def check(taken: list[tuple[Samples, np.ndarray]], songs: list[int], plain: dict[int, list[int]]) -> None:
+def check(taken: list[Samples], songs: list[int], plain: dict[int, list[int]]) -> None:
     found: dict[int, list[int]] = {}
-    for some, rows in taken:
-        assert some.songs.tolist() == rows.tolist()
-        assert some.embeddings.tolist() == [[place, -place] for place in some.places.tolist()]
+    for some in taken:
+        assert some.rings.tolist() == [3 * place for place in some.places.tolist()]
         assert some.played_ms.tolist() == [2 * place for place in some.places.tolist()]
-        for row, place in zip(rows.tolist(), some.places.tolist(), strict=True):
+        for row, place in zip(some.songs.tolist(), some.places.tolist(), strict=True):
             found.setdefault(row, []).append(place)
     wanted = {song: places for song in songs if (places := plain.pop(song, []))}
     assert {song: sorted(places) for song, places in found.items()} == wanted
