@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from streams.replay.noted import Noted, unnoticed
+from streams.recording.noted import Noted, unnoticed
 
 
 @contextmanager

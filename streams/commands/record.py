@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> int:
     from streams.commands.log_progress import shown
     from streams.commands.options import settings_from
     from streams.commands.records import reacting
-    from streams.replay.offsets import place
-    from streams.replay.recorder import Recording
+    from streams.recording.offsets import place
+    from streams.recording.recorder import Recording
 
     settings = settings_from(args)
     now_ms = int(time.time() * 1_000)

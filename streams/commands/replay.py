@@ -12,11 +12,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from streams.judging.findings import Findings
+    from streams.judging.prequential import Judge
+    from streams.recording.files import Damage
+    from streams.recording.log import Log
     from streams.replay.driver import Replayed
-    from streams.replay.files import Damage
-    from streams.replay.findings import Findings
-    from streams.replay.log import Log
-    from streams.replay.prequential import Judge
     from streams.replay.timeline import Timeline
     from streams.settings import Settings
 
@@ -61,7 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """A log with decisions is followed byte by byte, unless other policies are asked for: these decide anew."""
     from streams.commands.options import settings_from
-    from streams.replay.prequential import Judge
+    from streams.judging.prequential import Judge
 
     settings = settings_from(args)
     judge = Judge(_horizon_ms(args, settings), args.seed)
@@ -83,8 +83,8 @@ def _folder(args: argparse.Namespace, settings: "Settings") -> Iterator[Path]:
         return
     from streams.commands.log_progress import shown
     from streams.commands.records import reacting
-    from streams.replay.offsets import place
-    from streams.replay.recorder import Recording
+    from streams.recording.offsets import place
+    from streams.recording.recorder import Recording
 
     now_ms = int(time.time() * 1_000)
     start, until = place(args.start or "earliest", now_ms), place(args.until or "latest", now_ms)
@@ -96,8 +96,8 @@ def _folder(args: argparse.Namespace, settings: "Settings") -> Iterator[Path]:
 
 def _with_decisions(folder: Path, settings: "Settings") -> "tuple[Log, Damage] | None":
     from streams.contracts.topics import PLAYS, SONG_DECISIONS
-    from streams.replay.data_folder import is_data_folder
-    from streams.replay.files import read_log
+    from streams.recording.data_folder import is_data_folder
+    from streams.recording.files import read_log
 
     if is_data_folder(folder):
         return None
@@ -109,8 +109,8 @@ def _with_decisions(folder: Path, settings: "Settings") -> "tuple[Log, Damage] |
 
 def _timeline(args: argparse.Namespace, settings: "Settings", folder: Path) -> "tuple[Timeline, Damage]":
     from streams.commands.model import told
-    from streams.replay.data_folder import is_data_folder, read_data_folder
-    from streams.replay.files import Damage
+    from streams.recording.data_folder import is_data_folder, read_data_folder
+    from streams.recording.files import Damage
     from streams.replay.timeline import Timeline
 
     if is_data_folder(folder):
@@ -122,8 +122,8 @@ def _timeline(args: argparse.Namespace, settings: "Settings", folder: Path) -> "
 def _followed(args: argparse.Namespace, settings: "Settings", log: "Log", damage: "Damage", judge: "Judge") -> int:
     from bcl_model.inference import SongEncoder
     from streams.commands.model import told
+    from streams.judging.judge_log import judged
     from streams.replay.driver import exact
-    from streams.replay.judge_log import judged
 
     _name(damage)
     with told():
@@ -146,9 +146,9 @@ def _decided_anew(
     from streams.commands.log_progress import pace, shown
     from streams.commands.model import told
     from streams.commands.options import said_settings
+    from streams.judging.report import plain, text
     from streams.replay.contestants import changes, contestants
     from streams.replay.merged import MergedReplay
-    from streams.replay.report import plain, text
 
     _name(damage)
     with told():
@@ -203,8 +203,8 @@ def _say_followed(
     found: "Findings | None",
 ) -> None:
     from streams.contracts.topics import PUSH_SUPPRESSIONS, PUSH_TARGETS
+    from streams.judging.report import plain, text
     from streams.replay.driver import PROMISED
-    from streams.replay.report import plain, text
 
     said = {topic.name: sum(map(len, replayed.said[topic.name].values())) for topic in PROMISED}
     if args.json:
@@ -223,7 +223,7 @@ def _say_followed(
 
 
 def _write(found: "Findings | None", args: argparse.Namespace) -> None:
-    from streams.replay.report import written
+    from streams.judging.report import written
 
     if found is None or args.out is None:
         return

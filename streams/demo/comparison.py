@@ -43,8 +43,8 @@ from streams.contracts.topics import (
     Topic,
 )
 from streams.demo.traffic import Traffic
+from streams.judging.judge import Estimate, Judged, Known, Verdict, difference, judged, verdict
 from streams.replay import rivals
-from streams.replay.judge import Estimate, Judged, Known, Verdict, difference, judged, verdict
 from streams.settings import Settings
 from streams.shard import Shard as Stages
 from streams.state.memory_store import MemoryStore

@@ -14,7 +14,7 @@ from streams.demo.comparison import RULES, Comparison
 from streams.demo.options import Options
 from streams.demo.screen import table_of
 from streams.demo.timing import Timing, percentiles
-from streams.replay.judge import Estimate
+from streams.judging.judge import Estimate
 
 COMPARED = (
     "Per release, as many listeners for every rule as the live system chose by score (arm target: without exploration, "

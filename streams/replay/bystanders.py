@@ -11,9 +11,9 @@ from streams.audience.audience import Audience
 from streams.catalogue.warm_songs import WarmSongs
 from streams.contracts.embeddings import SongEmbedded
 from streams.contracts.queries import AudienceQuery
+from streams.recording.played import NameTable
 from streams.replay import rivals
 from streams.replay.choices import Choice
-from streams.replay.played import NameTable
 from streams.replay.rivals import Shortlist
 from streams.state.store import Store
 

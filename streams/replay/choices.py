@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from streams.contracts.queries import Neighbour
 from streams.contracts.targets import Arm, Reason, Suppression, Target
-from streams.replay.names import Names
+from streams.recording.names import Names
 
 Ints: TypeAlias = npt.NDArray[np.integer[Any]]
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]

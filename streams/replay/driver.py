@@ -35,7 +35,7 @@ from streams.contracts.topics import (
     Topic,
 )
 from streams.contracts.topics import Shard as Side
-from streams.replay.log import Log
+from streams.recording.log import Log
 from streams.replay.moments import Moment, admission_of, known_to, listener_moments, song_moments
 from streams.replay.witness import Nobody, Witness
 from streams.settings import Settings, TopicSettings

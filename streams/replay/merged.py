@@ -25,17 +25,17 @@ from streams.contracts.partitions import partition_of
 from streams.contracts.queries import AudienceQuery
 from streams.contracts.releases import Release
 from streams.contracts.topics import LISTENER_ERASURES, LISTENER_SETTINGS, SONG_CROWDS, SONG_RELEASES, Topic
+from streams.recording.log import Logged
+from streams.recording.noted import Noted, unnoticed
+from streams.recording.played import Played
 from streams.replay import rivals
 from streams.replay.choices import Choice, Fixed, Heard, choice_of
 from streams.replay.deciding import Deciding
 from streams.replay.growing import longer
 from streams.replay.lanes import Contestant, lanes_of
 from streams.replay.listener_side import HeardHere
-from streams.replay.log import Logged
 from streams.replay.log_names import NewNames
-from streams.replay.noted import Noted, unnoticed
 from streams.replay.parts import Share
-from streams.replay.played import Played
 from streams.replay.processes import crew_of
 from streams.replay.stretches import Block
 from streams.replay.timeline import Timeline, Told

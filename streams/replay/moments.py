@@ -31,7 +31,7 @@ from streams.contracts.topics import (
     TARGET_CANDIDATES,
     Topic,
 )
-from streams.replay.log import Log
+from streams.recording.log import Log
 
 Admission: TypeAlias = Target | Suppression
 

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from streams.replay.played import Ints, Played
+from streams.recording.played import Ints, Played
 
 
 class Block(NamedTuple):

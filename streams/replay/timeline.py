@@ -27,10 +27,10 @@ from streams.contracts.topics import (
     TOPICS,
     Topic,
 )
-from streams.replay.files import Damage, read_log
-from streams.replay.log import Log
-from streams.replay.parquet_log import Group, PlaysReader, files_below, groups_of
-from streams.replay.played import Played, Tables
+from streams.recording.files import Damage, read_log
+from streams.recording.log import Log
+from streams.recording.parquet_log import Group, PlaysReader, files_below, groups_of
+from streams.recording.played import Played, Tables
 from streams.replay.stretches import Block, Stretch
 from streams.settings import ContractSettings
 

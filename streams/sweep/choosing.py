@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from streams.audience import cat
 from streams.contracts.ids import seed_of
+from streams.judging.judge import Verdict, verdict
 from streams.replay import rivals
-from streams.replay.judge import Verdict, verdict
 from streams.sweep.clusterings import CLUSTERINGS
 from streams.sweep.past import Floats, Ints
 from streams.sweep.sources import Fresh

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from streams.replay.judge import Estimate
+from streams.judging.judge import Estimate
 from streams.sweep import rules as of
 from streams.sweep.clusterings import CLUSTERINGS
 from streams.sweep.findings import measures_of, name_of

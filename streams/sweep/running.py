@@ -36,7 +36,7 @@ Row: TypeAlias = Mapping[str, float]  # measure -> value
 Rows: TypeAlias = Mapping[str, Row]
 
 VALIDATED = "validation_recall_at_50"
-PROGRAM = ("sweep/*.py", "world/*.py", "audience/*.py", "replay/judge.py", "replay/rivals.py", "contracts/*.py")
+PROGRAM = ("sweep/*.py", "world/*.py", "audience/*.py", "judging/judge.py", "replay/rivals.py", "contracts/*.py")
 TELLS_ONLY = {"figures.py", "findings.py", "report.py", "samples.py", "studies.py"}  # a change of these changes no job
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from streams.replay.judge import LEVEL, Estimate
-from streams.replay.significance import holm
+from streams.judging.judge import LEVEL, Estimate
+from streams.judging.significance import holm
 
 SHOWN = 1 - LEVEL  # a difference is shown below this p
 

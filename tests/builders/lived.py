@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from streams.contracts.topics import Shard as Side
-from streams.replay.log import Log
+from streams.recording.log import Log
 from streams.settings import Settings
 from streams.wiring import Wiring
 from tests.builders.bus import Bus, Living

@@ -7,7 +7,7 @@ from streams.contracts.codec import decode
 from streams.contracts.messages import Message
 from streams.contracts.topics import SONG_RELEASES, Topic
 from streams.contracts.topics import Shard as Side
-from streams.replay.log import Log, Logged
+from streams.recording.log import Log, Logged
 from streams.settings import Settings
 from streams.state.memory_store import MemoryStore
 from streams.wiring import AGENTS_OF, Wiring

@@ -14,11 +14,11 @@ from streams.broker.security import kafka_python_arguments
 from streams.cli import main
 from streams.contracts.topics import PLAYS, SONG_RELEASES, TOPICS
 from streams.errors import BadSettings
-from streams.replay import recorder
-from streams.replay.files import read_log
-from streams.replay.log import Log, recorded
-from streams.replay.offsets import EARLIEST, LATEST, place
-from streams.replay.recorder import FORMATS, Recording, parts_end
+from streams.recording import recorder
+from streams.recording.files import read_log
+from streams.recording.log import Log, recorded
+from streams.recording.offsets import EARLIEST, LATEST, place
+from streams.recording.recorder import FORMATS, Recording, parts_end
 from streams.replay.timeline import Timeline
 from streams.settings import KafkaSettings, Settings, TopicSettings
 from tests.builders.contracts import play, settings

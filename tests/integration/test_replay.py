@@ -17,8 +17,8 @@ from streams.contracts.topics import (
     SONG_RELEASES,
     Topic,
 )
+from streams.recording.log import Log, recorded
 from streams.replay.driver import PROMISED, exact, replay
-from streams.replay.log import Log, recorded
 from streams.settings import KafkaSettings, TopicSettings
 from streams.world.world import World
 from tests.builders.kafka import SHORTEST_SESSION_MS

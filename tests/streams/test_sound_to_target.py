@@ -14,8 +14,8 @@ from streams.contracts.codec import encode
 from streams.contracts.releases import AudioRelease, Release
 from streams.contracts.topics import AUDIO_RELEASES, PLAYS, PUSH_TARGETS, SONG_EMBEDDINGS, SONG_RELEASES
 from streams.contracts.topics import Shard as Side
+from streams.recording.log import Log
 from streams.replay.driver import exact, replay
-from streams.replay.log import Log
 from streams.settings import Settings
 from streams.shard import Decided, Shard
 from streams.sounds.download import Downloads

@@ -12,10 +12,10 @@ from bcl_model.inference import SongEncoder
 from streams.catalogue.content import content_of
 from streams.cli import main
 from streams.contracts.topics import PLAYS, PUSH_TARGETS, SONG_RELEASES
+from streams.judging.findings import Findings
+from streams.recording.files import read_log, write_log
+from streams.recording.log import Log
 from streams.replay.driver import exact
-from streams.replay.files import read_log, write_log
-from streams.replay.findings import Findings
-from streams.replay.log import Log
 from streams.settings import Settings
 from streams.world.world import World, WorldSettings
 from tests.builders.catalogue import untrained_artifact

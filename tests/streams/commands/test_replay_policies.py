@@ -7,8 +7,8 @@ import pytest
 
 from streams.cli import main
 from streams.contracts.partitions import partition_of
-from streams.replay.files import write_log
-from streams.replay.log import Log, Logged
+from streams.recording.files import write_log
+from streams.recording.log import Log, Logged
 from streams.world.world import World, WorldSettings
 from tests.builders.contracts import settings
 from tests.builders.told import log_of, past_of

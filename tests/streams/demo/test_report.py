@@ -8,7 +8,7 @@ from streams.demo.comparison import RIVALS, RULES, Comparison, Sent
 from streams.demo.options import Options
 from streams.demo.report import Measured, shown, to_json
 from streams.demo.timing import Timing
-from streams.replay.judge import Estimate, Judged
+from streams.judging.judge import Estimate, Judged
 
 WANTED = {
     "releases",

@@ -19,8 +19,8 @@ from streams.contracts.topics import (
     Topic,
 )
 from streams.contracts.topics import Shard as Side
+from streams.recording.log import Log
 from streams.replay.driver import PROMISED, exact, replay
-from streams.replay.log import Log
 from streams.wiring import Wiring
 from tests.builders.bus import Bus, Living
 from tests.builders.contracts import settings

@@ -16,14 +16,14 @@ from streams.contracts.messages import Message
 from streams.contracts.plays import Play
 from streams.contracts.targets import Arm, Reason
 from streams.contracts.topics import DAY_MS, PLAYS, SONG_RELEASES
+from streams.judging.prequential import Judge
+from streams.recording.log import Log
 from streams.replay import merged, rivals, waiting_samples
 from streams.replay import timeline as timelines
 from streams.replay.choices import ARM_ROWS, REASONS, Fixed, Heard
 from streams.replay.driver import exact
 from streams.replay.lanes import Contestant
-from streams.replay.log import Log
 from streams.replay.merged import MergedReplay
-from streams.replay.prequential import Judge
 from streams.replay.timeline import Timeline
 from streams.settings import Settings
 from tests.builders.contracts import settings

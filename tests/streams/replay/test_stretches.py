@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.replay.played import Played
+from streams.recording.played import Played
 from streams.replay.stretches import Stretch
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=40)  # partition, time

@@ -10,12 +10,12 @@ import pytest
 from streams.catalogue.content import content_of
 from streams.contracts.partitions import partition_of
 from streams.contracts.topics import HOUR_MS
+from streams.judging.findings import Findings
+from streams.judging.prequential import Judge
+from streams.recording.log import Log, Logged
 from streams.replay.choices import BY_SCORE, Fixed
-from streams.replay.findings import Findings
 from streams.replay.lanes import Contestant
-from streams.replay.log import Log, Logged
 from streams.replay.merged import MergedReplay
-from streams.replay.prequential import Judge
 from streams.replay.timeline import Timeline
 from streams.world.world import World, WorldSettings, listener_number
 from tests.builders.catalogue import untrained_encoder

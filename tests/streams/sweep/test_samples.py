@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from streams.replay.significance import holm
+from streams.judging.significance import holm
 from streams.sweep.samples import Asked, Difference, Samples, differences, interval, p_of_zero, slopes
 
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bcl_model.errors import BadData
-from streams.replay.judge import CROWD_FANS
+from streams.judging.judge import CROWD_FANS
 from streams.settings import Settings
 from streams.sweep.sources import Folder, Simulated
 from tests.builders.data_folder import LISTENERS, data_folder

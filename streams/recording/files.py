@@ -21,8 +21,8 @@ import msgspec
 from streams.contracts.codec import Record
 from streams.contracts.topics import TOPICS, Topic, Wire
 from streams.errors import BadSettings
-from streams.replay.log import Log, Logged
-from streams.replay.parquet_log import files_below, records_of
+from streams.recording.log import Log, Logged
+from streams.recording.parquet_log import files_below, records_of
 from streams.settings import ContractSettings
 
 NAMED = 10  # damaged lines

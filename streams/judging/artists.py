@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from streams.contracts.topics import SONG_RELEASES
+from streams.recording.log import Log
+from streams.recording.played import NameTable
 from streams.replay.choices import Heard
-from streams.replay.log import Log
-from streams.replay.played import NameTable
 
 
 class ArtistPlays:

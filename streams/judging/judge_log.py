@@ -11,13 +11,13 @@ from streams.contracts.codec import decode
 from streams.contracts.queries import AudienceQuery, TargetsSelected
 from streams.contracts.targets import Suppression, Target
 from streams.contracts.topics import AUDIENCE_ANSWERS, PLAYS, PUSH_SUPPRESSIONS, PUSH_TARGETS, SONG_DECISIONS
-from streams.replay.artists import ArtistPlays
+from streams.judging.artists import ArtistPlays
+from streams.judging.prequential import Judge
+from streams.recording.log import Log
+from streams.recording.played import NameTable, Played
 from streams.replay.bystanders import Bystanders, Counts, Numbers
 from streams.replay.choices import Choice, Fixed, Heard, choice_of
 from streams.replay.driver import Replayed, replay
-from streams.replay.log import Log
-from streams.replay.played import NameTable, Played
-from streams.replay.prequential import Judge
 from streams.replay.timeline import Timeline
 from streams.settings import ListeningSettings, Settings
 from streams.state.store import Store

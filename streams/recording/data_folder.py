@@ -30,7 +30,7 @@ from streams.contracts.partitions import partition_of
 from streams.contracts.plays import Play
 from streams.contracts.releases import Release
 from streams.contracts.topics import DAY_MS, PLAYS, SONG_RELEASES
-from streams.replay.log import Log, Logged
+from streams.recording.log import Log, Logged
 from streams.settings import Settings
 
 NEW_SHARE = 0.1  # of the time, at its end: songs that are first heard then are releases

@@ -6,8 +6,8 @@ import pytest
 from streams.audience.score_listeners import with_margin
 from streams.contracts.ids import keys_of, seed_of, unit_draws
 from streams.contracts.queries import AudienceAnswer, Candidates
+from streams.judging.off_policy import Told, off_policy
 from streams.replay.choices import ARM_ROWS, Choice
-from streams.replay.off_policy import Told, off_policy
 from streams.targeting.selection import chosen
 from streams.world.world import World, WorldSettings
 

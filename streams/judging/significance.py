@@ -13,8 +13,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from streams.judging.judge import LEVEL, ROUNDS, Estimate
 from streams.replay.choices import Floats
-from streams.replay.judge import LEVEL, ROUNDS, Estimate
 
 FLIPS, EXACT_UP_TO = 20_000, 14  # random sign patterns; of so few differences every pattern is tried
 

@@ -7,10 +7,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from streams.judging.findings import Findings
+from streams.judging.prequential import Judge
+from streams.judging.report import SCHEMA_FILE, plain, schema, text, written
 from streams.replay.choices import ARM_ROWS, REASON_ROWS, Choice, Fixed, Heard
-from streams.replay.findings import Findings
-from streams.replay.prequential import Judge
-from streams.replay.report import SCHEMA_FILE, plain, schema, text, written
 
 DAY_MS = 86_400_000
 LISTENERS, RELEASES, BUDGET = 400, 12, 40
@@ -43,7 +43,7 @@ def found() -> Findings:
 
 
 def test_the_schema_file_is_that_of_the_findings():
-    """If not, and fields were only added: write `streams.replay.report.schema()` to SCHEMA_FILE."""
+    """If not, and fields were only added: write `streams.judging.report.schema()` to SCHEMA_FILE."""
     assert SCHEMA_FILE.read_bytes() == schema()
 
 

@@ -17,11 +17,11 @@ from streams.contracts.topics import (
     SONG_RELEASES,
     TOPICS,
 )
+from streams.judging.judge_log import REPLAYED, judged
+from streams.judging.prequential import Judge
+from streams.recording.log import Log
 from streams.replay.choices import ARM_ROWS, Choice, Fixed
 from streams.replay.driver import exact
-from streams.replay.judge_log import REPLAYED, judged
-from streams.replay.log import Log
-from streams.replay.prequential import Judge
 from streams.replay.rivals import NAMES
 from streams.replay.timeline import Timeline
 from streams.wiring import Wiring

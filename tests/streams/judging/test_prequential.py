@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from streams.contracts.queries import Neighbour
 from streams.errors import NothingToJudge
+from streams.judging.findings import Findings
+from streams.judging.prequential import Choice, Fixed, Heard, Judge
+from streams.judging.report import written
 from streams.replay.choices import ARM_ROWS, REASON_ROWS
-from streams.replay.findings import Findings
-from streams.replay.prequential import Choice, Fixed, Heard, Judge
-from streams.replay.report import written
 from streams.world.world import World, WorldSettings
 
 HOUR_MS = 3_600_000

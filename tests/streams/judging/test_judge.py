@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from streams.replay.judge import Known, Verdict, difference, estimate, judged, reach, true_crowds, verdict
+from streams.judging.judge import Known, Verdict, difference, estimate, judged, reach, true_crowds, verdict
 
 
 def known(*, fans: dict[int, range], listeners: int = 100) -> Known:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from streams.contracts.topics import AUDIENCE_SAMPLES, LISTENER_ERASURES, PLAYS, SONG_RELEASES, Topic
 from streams.errors import BadSettings
-from streams.replay.files import read_log, write_log
-from streams.replay.log import Log, Logged
+from streams.recording.files import read_log, write_log
+from streams.recording.log import Log, Logged
 from tests.builders.contracts import NOW, play, settings
 
 CONTRACTS = settings().contracts

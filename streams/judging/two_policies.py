@@ -5,12 +5,12 @@ from itertools import combinations
 
 import numpy as np
 
+from streams.judging.findings import Compared
+from streams.judging.followed import Followed, column
+from streams.judging.judge import Estimate
+from streams.judging.measures import is_among
+from streams.judging.significance import McNemar, Resampled, chance_of, holm, noticed_from
 from streams.replay.choices import Floats
-from streams.replay.findings import Compared
-from streams.replay.followed import Followed, column
-from streams.replay.judge import Estimate
-from streams.replay.measures import is_among
-from streams.replay.significance import McNemar, Resampled, chance_of, holm, noticed_from
 
 SURE = 0.05
 

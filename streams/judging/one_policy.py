@@ -6,8 +6,7 @@ from math import nan
 import numpy as np
 
 from streams.contracts.targets import Arm, Reason
-from streams.replay.choices import ARMS, REASON_ROWS, Bools, Floats, Ints
-from streams.replay.findings import (
+from streams.judging.findings import (
     ArmFound,
     Artists,
     Beside,
@@ -24,11 +23,12 @@ from streams.replay.findings import (
     Running,
     Window,
 )
-from streams.replay.followed import HELD_OUT, Followed, by_reason, column
-from streams.replay.judge import Estimate
-from streams.replay.measures import Ranked, autocorrelation, effective_number, gini, is_among, tenths, wilson
-from streams.replay.off_policy import OffPolicy, Told, off_policy
-from streams.replay.significance import Resampled, chance_of, noticed_from
+from streams.judging.followed import HELD_OUT, Followed, by_reason, column
+from streams.judging.judge import Estimate
+from streams.judging.measures import Ranked, autocorrelation, effective_number, gini, is_among, tenths, wilson
+from streams.judging.off_policy import OffPolicy, Told, off_policy
+from streams.judging.significance import Resampled, chance_of, noticed_from
+from streams.replay.choices import ARMS, REASON_ROWS, Bools, Floats, Ints
 from streams.targeting.outcomes import lift_of
 
 WINDOWS, RELEASES_PER_WINDOW, SHOWN = 20, 5, 5

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from streams.replay import figures
-from streams.replay.findings import SCHEMA, Findings, PolicyFound, ReleaseFound
-from streams.replay.judge import Estimate
+from streams.judging import figures
+from streams.judging.findings import SCHEMA, Findings, PolicyFound, ReleaseFound
+from streams.judging.judge import Estimate
 
 DIGITS = 6  # that a figure is written with
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")  # JSON Schema of report.json, for whoever reads it

@@ -3,7 +3,7 @@
 import pytest
 
 from streams.errors import BadSettings
-from streams.replay.offsets import EARLIEST, LATEST, Place, place
+from streams.recording.offsets import EARLIEST, LATEST, Place, place
 
 NOW = 1_700_000_000_000
 

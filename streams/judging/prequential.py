@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from streams.errors import NothingToJudge
+from streams.judging.findings import Findings
+from streams.judging.followed import Past, Revealed
+from streams.judging.verdict import found
 from streams.replay.choices import ARM_ROWS, ARMS, BY_SCORE, REASON_ROWS, REASONS, Bools, Choice, Fixed, Heard, Ints
-from streams.replay.findings import Findings
-from streams.replay.followed import Past, Revealed
 from streams.replay.growing import longer
-from streams.replay.judging import found
 
 __all__ = ["ARMS", "ARM_ROWS", "BY_SCORE", "REASONS", "REASON_ROWS", "Choice", "Fixed", "Heard", "Judge"]
 

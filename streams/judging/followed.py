@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 
 from streams.contracts.targets import Arm
+from streams.judging.measures import Ranked, is_among
 from streams.replay.choices import ARM_ROWS, BY_SCORE, REASONS, Bools, Choice, Fixed, Floats, Ints
-from streams.replay.measures import Ranked, is_among
 
 EXPLORED, HELD_OUT = ARM_ROWS[Arm.EXPLORATION], ARM_ROWS[Arm.HOLD_OUT]
 

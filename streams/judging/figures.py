@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, TypeAlias
 
-from streams.replay.findings import Bin, Findings, PolicyFound
-from streams.replay.judge import Estimate
+from streams.judging.findings import Bin, Findings, PolicyFound
+from streams.judging.judge import Estimate
 
 Axes: TypeAlias = Any
 

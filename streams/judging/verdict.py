@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from streams.replay.findings import SCHEMA, ChosenFor, Findings, PolicyFound, ReleaseFound, Truth
-from streams.replay.followed import Followed, Past, by_reason
-from streams.replay.measures import tenths
-from streams.replay.off_policy import on_log
-from streams.replay.one_policy import policy_found
-from streams.replay.significance import Resampled
-from streams.replay.two_policies import compared
+from streams.judging.findings import SCHEMA, ChosenFor, Findings, PolicyFound, ReleaseFound, Truth
+from streams.judging.followed import Followed, Past, by_reason
+from streams.judging.measures import tenths
+from streams.judging.off_policy import on_log
+from streams.judging.one_policy import policy_found
+from streams.judging.significance import Resampled
+from streams.judging.two_policies import compared
 
 HOUR_MS = 3_600_000
 NEIGHBOURS_SHOWN = 5

@@ -30,8 +30,8 @@ from streams.contracts.dead_letters import DeadLetter
 from streams.contracts.plays import Play
 from streams.contracts.topics import DAY_MS, HOUR_MS, PLAYS, TOPICS, Topic
 from streams.errors import BadSettings
-from streams.replay.log import Logged
-from streams.replay.played import NO_NAME, NameTable, Played, Tables
+from streams.recording.log import Logged
+from streams.recording.played import NO_NAME, NameTable, Played, Tables
 from streams.settings import ContractSettings
 
 ROWS_PER_GROUP = 131_072

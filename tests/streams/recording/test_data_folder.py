@@ -18,12 +18,12 @@ from streams.cli import main
 from streams.contracts.codec import encode
 from streams.contracts.messages import Message
 from streams.contracts.topics import DAY_MS, PLAYS, SONG_RELEASES
-from streams.replay.data_folder import first_new_ms, is_data_folder, read_data_folder
-from streams.replay.findings import Findings
+from streams.judging.findings import Findings
+from streams.judging.prequential import Judge
+from streams.recording.data_folder import first_new_ms, is_data_folder, read_data_folder
+from streams.recording.log import Log
 from streams.replay.lanes import Contestant
-from streams.replay.log import Log
 from streams.replay.merged import MergedReplay
-from streams.replay.prequential import Judge
 from streams.replay.timeline import Timeline
 from tests.builders.catalogue import untrained_artifact
 from tests.builders.contracts import settings

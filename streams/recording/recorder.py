@@ -16,11 +16,11 @@ from streams.broker.security import kafka_python_arguments, reachable_now
 from streams.contracts.codec import Record
 from streams.contracts.topics import TOPICS, Topic
 from streams.errors import BadSettings
-from streams.replay.files import write_lines
-from streams.replay.log import Logged
-from streams.replay.noted import Noted, unnoticed
-from streams.replay.offsets import Place
-from streams.replay.parquet_log import write_records
+from streams.recording.files import write_lines
+from streams.recording.log import Logged
+from streams.recording.noted import Noted, unnoticed
+from streams.recording.offsets import Place
+from streams.recording.parquet_log import write_records
 from streams.settings import Settings
 
 FORMATS = ("jsonl", "parquet")

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from streams.contracts.targets import Arm
+from streams.judging.judge import Estimate
+from streams.judging.measures import is_among
+from streams.judging.significance import Resampled
 from streams.replay.choices import ARM_ROWS, BY_SCORE, Bools, Choice, Floats, Ints
-from streams.replay.judge import Estimate
-from streams.replay.measures import is_among
-from streams.replay.significance import Resampled
 
 OVERLAP, EFFECTIVE = 0.8, 1_000
 FOLDS, TENTHS = 5, 10

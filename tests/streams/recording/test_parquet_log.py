@@ -10,11 +10,11 @@ import pytest
 
 from streams.contracts.topics import AUDIENCE_SAMPLES, PLAYS, SONG_RELEASES
 from streams.errors import BadSettings
-from streams.replay import parquet_log
-from streams.replay.files import read_log, write_log
-from streams.replay.log import Log, Logged
-from streams.replay.parquet_log import files_below, write_plays, write_records
-from streams.replay.played import COLUMNS, Played
+from streams.recording import parquet_log
+from streams.recording.files import read_log, write_log
+from streams.recording.log import Log, Logged
+from streams.recording.parquet_log import files_below, write_plays, write_records
+from streams.recording.played import COLUMNS, Played
 from streams.replay.stretches import Block
 from streams.replay.timeline import Timeline
 from tests.builders.contracts import NOW, play, settings

@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Meta
 
 from streams.contracts.queries import Neighbour
-from streams.replay.judge import Estimate
-from streams.replay.off_policy import OffPolicy
-from streams.replay.significance import McNemar
+from streams.judging.judge import Estimate
+from streams.judging.off_policy import OffPolicy
+from streams.judging.significance import McNemar
 
 SCHEMA = "bcl.replay.report/1"
 

@@ -1,0 +1,1 @@
+"""How good the targets of a replay would have been."""

@@ -1,0 +1,1 @@
+"""Recorded logs: topics as files, written and read back."""
