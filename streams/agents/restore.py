@@ -9,6 +9,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -155,7 +156,7 @@ class Restore:
         """State of partitions that moved away is a cache that grows old: what was erased elsewhere must go here too."""
         oldest = time.time() - self._settings.checkpoints.keep_h * 3600
         for folder in self._folder.glob("*-*"):
-            with self._on_disk:
+            with self._on_disk, suppress(FileNotFoundError):  # restored under another name since it was listed
                 if folder.name not in owned and folder.stat().st_mtime < oldest:
                     shutil.rmtree(folder, ignore_errors=True)
 

@@ -17,13 +17,13 @@ from streams.audience import rings as ring
 from streams.audience.audience_matrix import NO_MARKET, AudienceMatrix
 from streams.audience.listener import forget_after_ms, half_life_ms, thousandths
 from streams.audience.rings import UNKNOWN, Embeddings, Flags, Keys, Rings, Rows, Times, Whens
-from streams.audience.wishes import Wishes, consents, decode_settings, erased_ms, settings_of
+from streams.audience.wishes import Wishes, consents, decode_settings, erased_ms, erased_ms_of, settings_of
 from streams.catalogue.songs import Songs
 from streams.contracts.ids import key_of, keys_of
 from streams.contracts.listeners import ListenerSettings
 from streams.errors import BadSettings
 from streams.settings import AdmissionSettings, ListeningSettings
-from streams.state.layout import ERASED, LISTENER, NEWEST_PLAY, SETTINGS, keyed, named
+from streams.state.layout import ERASED, LISTENER, NEWEST_PLAY, SETTINGS, named
 from streams.state.store import Store
 from streams.targeting.eligibility import is_held_out
 
@@ -354,8 +354,8 @@ class Audience:
         """Of plays by listeners who may be new; NO_SLOT: they were erased later than that."""
         unknown = [one for one in dict.fromkeys(listener_ids) if one not in self._slot_of]
         keys = dict(zip(unknown, keys_of(unknown).tolist(), strict=True))
-        stored = self._store.get_many([keyed(ERASED, key) for key in keys.values()])
-        erased = {one: int.from_bytes(raw, "little") for one, raw in zip(unknown, stored, strict=True) if raw}
+        told = zip(unknown, erased_ms_of(self._store, keys.values()), strict=True)
+        erased = {one: up_to_ms for one, up_to_ms in told if up_to_ms is not None}
         found, new = list[int](), list[str]()
         for listener_id, at_ms in zip(listener_ids, played_ms, strict=True):
             slot = self._slot_of.get(listener_id, NO_SLOT)

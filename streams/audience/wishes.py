@@ -1,6 +1,6 @@
 """What a listener has asked for, as a listener shard keeps it: settings, and that they be forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -32,12 +32,13 @@ def put_settings(store: Store, settings: ListenerSettings) -> None:
 
 def erased_ms(store: Store, listener_id: str) -> int | None:
     """When the listener asked to be forgotten: plays up to then count nothing for ever."""
-    return erased_ms_of(store, key_of(listener_id))
+    [found] = erased_ms_of(store, [key_of(listener_id)])
+    return found
 
 
-def erased_ms_of(store: Store, listener_key: int) -> int | None:
-    raw = store.get(keyed(ERASED, listener_key))
-    return None if raw is None else int.from_bytes(raw, "little")
+def erased_ms_of(store: Store, listener_keys: Iterable[int]) -> list[int | None]:
+    stored = store.get_many([keyed(ERASED, key) for key in listener_keys])
+    return [None if raw is None else int.from_bytes(raw, "little") for raw in stored]
 
 
 def put_erased(store: Store, listener_id: str, at_ms: int) -> None:

@@ -172,8 +172,9 @@ class MergedReplay:
     def _hand_on(self, found: list[list[Samples]]) -> None:
         """Samples go to the part that has their songs; some are folded at once."""
         for lane, of_lane in zip(self._lanes, zip(*found, strict=True), strict=True):
-            shares = _shared_by(Samples.joined(list(of_lane)), self._crew.parts)
-            due = self._crew.ask("told", [(lane.number, share) for share in shares])
+            samples = Samples.joined(list(of_lane))
+            owners = _rows_by_part(samples.songs, self._crew.parts)
+            due = self._crew.ask("told", [(lane.number, samples.at(rows)) for rows in owners])
             self._fold_crowds(lane, Samples.joined(due))
             if (
                 sum(self._ask_all("waiting", lane.number)) >= MOST_WAITING
@@ -189,13 +190,13 @@ class MergedReplay:
         parts = self._crew.parts
         if len(samples.places) == 0:
             return
-        owners = [np.flatnonzero(samples.rings % parts == n) for n in range(parts)]
+        owners = _rows_by_part(samples.rings, parts)
         told = self._crew.ask("embeddings", [(lane.number, samples.rings[rows]) for rows in owners])
         embeddings = np.zeros((len(samples.places), lane.lane.dimension), np.float32)
         for rows, some in zip(owners, told, strict=True):
             embeddings[rows] = some
-        turns = [np.flatnonzero(samples.songs % parts == n) for n in range(parts)]
-        self._crew.ask("refresh", [(lane.number, samples.at(rows), embeddings[rows]) for rows in turns])
+        owners = _rows_by_part(samples.songs, parts)
+        self._crew.ask("refresh", [(lane.number, samples.at(rows), embeddings[rows]) for rows in owners])
 
     def _fold_all(self, lane: Deciding) -> None:
         """Nothing waits any more."""
@@ -390,11 +391,9 @@ def _of_distinct_songs(records: Sequence[Told]) -> Iterator[list[Told]]:
     yield some
 
 
-def _shared_by(samples: Samples, parts: int) -> list[Samples]:
-    """By the part that has the song."""
-    if parts == 1:
-        return [samples]
-    return [samples.at(np.flatnonzero(samples.songs % parts == n)) for n in range(parts)]
+def _rows_by_part(numbers: Numbers, parts: int) -> list[Numbers]:
+    """Where what each part has stands: number n is of part n modulo their count."""
+    return [np.flatnonzero(numbers % parts == n) for n in range(parts)]
 
 
 _PARTITION = attrgetter("partition")

@@ -166,20 +166,9 @@ def test_a_search_writes_the_settings_that_it_chose(
 
 def test_a_search_may_be_made_on_worlds_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = ["--worlds", "1.8", "--listeners", "200", "--songs", "120", "--plays", "3000"]
-    words = [
-        "train",
-        "--search",
-        "headroom",
-        "--trials",
-        "2",
-        "--seeds",
-        "2",
-        *small,
-        "--out",
-        str(tmp_path / "search"),
-    ]
+    words = ["train", "--search", "headroom", "--trials", "2", "--seeds", "2", *small]
 
-    assert main([*words, "--models", str(tmp_path / "config")]) == 0
+    assert main([*words, "--out", str(tmp_path / "search"), "--models", str(tmp_path / "config")]) == 0
 
     assert "on worlds apart by song, power laws 1.8, 2 of each." in capsys.readouterr().out
     assert "on worlds apart by song" in (tmp_path / "config" / "headroom.toml").read_text()

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams.agents.bare_records import hand_over_bare_records
 from streams.broker.security import aiokafka_arguments
-from streams.broker.topics import _admin, _alter, plans
 from streams.contracts.releases import Release
 from streams.contracts.topics import (
     AUDIENCE_ANSWERS,
@@ -80,7 +79,7 @@ def measure(
 ) -> dict[str, Any]:
     hand_over_bare_records()
     with prepared.copy("release", {**UNCAPPED, **(changes or {})}) as live:
-        _stamp_what_arrives(live)
+        live.alters(PUSHED, STAMPED)
         worker = start_worker(live, cores, profile)
         rate = run_to_end(live, prepared, worker).undisturbed_per_second()
         live.drained(within_s=300, quiet_s=0.0)
@@ -103,13 +102,6 @@ def measure(
         "ingest_plays_per_second": round(rate),
         "flow_plays_per_second": round(played["plays_per_second"]),
     }
-
-
-def _stamp_what_arrives(live: Live) -> None:
-    pushed = {live.topics.prefix + topic.name for topic in PUSHED}
-    every = [replace(plan, configs=plan.configs | STAMPED) for plan in plans(live.topics) if plan.name in pushed]
-    with _admin(live.kafka) as admin:
-        _alter(admin, every)
 
 
 def _player(live: Live, prepared: Prepared, per_second: float, lasts_s: float) -> "subprocess.Popen[str]":

@@ -9,8 +9,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 from itertools import chain
 from pathlib import Path
@@ -18,11 +18,11 @@ from typing import Any
 
 import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
 
 from streams.broker.security import kafka_python_arguments
+from streams.broker.topics import _admin, _alter, plans
 from streams.config import load_settings
 from streams.contracts.codec import decode
 from streams.contracts.topics import TOPICS, Shard, Topic
@@ -165,10 +165,14 @@ class Live:
 
     def keeps_all(self) -> None:
         """A log is whole only until compaction or age takes from it."""
-        whole = {"cleanup.policy": "delete", "retention.ms": "-1"}
-        names = [self.topics.prefix + topic for topic in TOPICS]
-        with closing(KafkaAdminClient(**kafka_python_arguments(self.kafka))) as admin:
-            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=whole) for name in names])
+        self.alters(TOPICS.values(), {"cleanup.policy": "delete", "retention.ms": "-1"})
+
+    def alters(self, topics: Iterable[Topic], configs: Mapping[str, str]) -> None:
+        """Beside what else was planned for them."""
+        names = {self.topics.prefix + topic.name for topic in topics}
+        wanted = [replace(one, configs={**one.configs, **configs}) for one in plans(self.topics) if one.name in names]
+        with _admin(self.kafka) as admin:
+            _alter(admin, wanted)
 
     def produce(self, topic: Topic, records: Iterable[tuple[str | bytes | None, object, int | None]]) -> int:
         """(key, value, time); values are contracts, bytes as they are, or None. Returns when all are acknowledged."""
