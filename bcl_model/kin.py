@@ -11,6 +11,7 @@ of it is its part in the basis, one of all songs.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -18,6 +19,7 @@ from scipy import sparse
 from bcl_model.audiences import Audiences, Floats, Table, told, words_of
 from bcl_model.fields import Content
 from bcl_model.pairs import Interactions
+from bcl_model.remembered import remembered
 from bcl_model.settings import AudienceSettings
 
 PLAYS_AT_ONCE = 65_536  # bounds the memory of what is left out
@@ -34,10 +36,10 @@ def with_audiences(
     if not settings.fields:
         return list(contents), Audiences()
     heard = heard_of(plays, len(contents))
-    basis = basis_of(heard, settings.width, settings.seed)
+    tastes = tastes_of(heard, settings.width, settings.seed)
     found, tables = list(contents), {}
     for name in settings.fields:
-        table, of_songs = kin_of(found, name, heard, basis)
+        table, of_songs = kin_of(found, name, heard, tastes)
         if not len(table.words):
             continue
         tables[name] = table.of_warm_words()
@@ -45,6 +47,25 @@ def with_audiences(
             if songs > 0:
                 found[n] = told(found[n], name, place, songs, listeners)
     return found, Audiences(tables)
+
+
+@dataclass(frozen=True, eq=False)
+class Tastes:
+    basis: Floats  # (songs, width): e_j
+    lies: Floats  # (listeners, width): v_u
+    places: Floats  # (songs, width): a_m
+
+    @classmethod
+    def of(cls, heard: sparse.csr_array, basis: Floats) -> "Tastes":
+        songs_of = np.maximum(np.diff(heard.indptr), 1).astype(np.float32)
+        listeners_of = np.maximum(np.bincount(heard.indices, minlength=heard.shape[1]), 1).astype(np.float32)
+        lies: Floats = ((heard @ basis) / songs_of[:, None]).astype(np.float32)
+        return cls(basis, lies, ((heard.T @ lies) / listeners_of[:, None]).astype(np.float32))
+
+
+@remembered(4)
+def tastes_of(heard: sparse.csr_array, width: int, seed: int) -> Tastes:
+    return Tastes.of(heard, basis_of(heard, width, seed))
 
 
 def basis_of(heard: sparse.csr_array, width: int, seed: int) -> Floats:
@@ -75,39 +96,32 @@ def _orthonormal(columns: Floats) -> Floats:
     return turned
 
 
-def places_of(heard: sparse.csr_array, basis: Floats) -> tuple[Floats, Floats]:
-    """Where listeners lie, v_u, and where the audiences of songs do, a_m."""
-    songs_of = np.maximum(np.diff(heard.indptr), 1).astype(np.float32)
-    listeners_of = np.maximum(np.bincount(heard.indices, minlength=heard.shape[1]), 1).astype(np.float32)
-    lies: Floats = ((heard @ basis) / songs_of[:, None]).astype(np.float32)
-    return lies, ((heard.T @ lies) / listeners_of[:, None]).astype(np.float32)
-
-
 def kin_of(
-    contents: Sequence[Content], name: str, heard: sparse.csr_array, basis: Floats
+    contents: Sequence[Content], name: str, heard: sparse.csr_array, tastes: Tastes
 ) -> tuple[Table, tuple[Floats, Floats, Floats]]:
     """The table of a field, and of every song its kin's sum of places, count of songs and listeners of each."""
     words, says = says_of(contents, name)
     listeners_of = np.bincount(heard.indices, minlength=heard.shape[1]).astype(np.float32)
     warm = (listeners_of > 0).astype(np.float32)
     share = (warm / np.maximum(listeners_of, 1)).astype(np.float32)
-    lies, places = places_of(heard, basis)
+    places = tastes.places
     told = (sparse.diags_array(warm) @ says).tocsr()
     of_words = (told.T @ places, told.sum(axis=0), told.T @ listeners_of)
     table = Table(words, *(np.asarray(one, dtype=np.float32) for one in of_words))
     times = np.asarray(says.sum(axis=1)).ravel()
-    left_out = _left_out(heard, says, share, lies, basis)
+    left_out = _left_out(heard, says, share, tastes)
     kin = says @ table.places - (times * warm)[:, None] * places - left_out
     songs = np.asarray(says @ table.songs) - times * warm
     listeners = np.asarray(says @ table.listeners) - times * listeners_of
     return table, (kin.astype(np.float32), songs, listeners)
 
 
-def _left_out(heard: sparse.csr_array, says: sparse.csr_array, share: Floats, lies: Floats, basis: Floats) -> Floats:
+def _left_out(heard: sparse.csr_array, says: sparse.csr_array, share: Floats, tastes: Tastes) -> Floats:
     """What each song moves in the places of its kin's audiences, by those of its listeners that they share."""
     of_words = (heard @ sparse.diags_array(share) @ says).tocsr()  # (listeners, words): sum over songs m of 1 / |U_m|
     times = np.asarray(says.sum(axis=1)).ravel()
     listeners = np.repeat(np.arange(heard.shape[0]), np.diff(heard.indptr))
+    basis, lies = tastes.basis, tastes.lies
     moved = np.zeros(basis.shape, np.float32)
     for start in range(0, len(listeners), PLAYS_AT_ONCE):
         who, song = listeners[start : start + PLAYS_AT_ONCE], heard.indices[start : start + PLAYS_AT_ONCE]

@@ -41,10 +41,10 @@ class Ranker:
         scores = np.empty((len(listeners), len(of_songs)), np.float32)
         for start in range(0, len(listeners), LISTENERS_AT_ONCE):
             some = listeners[start : start + LISTENERS_AT_ONCE]
-            hidden = evidence.of_pairs(some) @ self.pair  # (listeners, songs, hidden)
-            hidden += of_songs
-            hidden += of_listeners[some][:, None]
-            scores[start : start + len(some)] = np.maximum(hidden, 0, out=hidden) @ self.out
+            for row, (listener, of_pairs) in enumerate(zip(some, evidence.of_pairs(some), strict=True), start):
+                hidden = of_pairs @ self.pair  # (songs, hidden): of one listener, which the processor keeps at hand
+                hidden += of_songs + of_listeners[listener]
+                scores[row] = np.maximum(hidden, 0, out=hidden) @ self.out
         return scores
 
 

@@ -18,7 +18,7 @@ from scipy import sparse
 
 from bcl_model.audiences import Floats
 from bcl_model.fields import Content
-from bcl_model.kin import basis_of, places_of, says_of
+from bcl_model.kin import says_of, tastes_of
 from bcl_model.settings import ReachSettings
 
 Ints = npt.NDArray[np.int64]
@@ -43,9 +43,10 @@ class Evidence:
     def of_pairs(self, listeners: Ints) -> Floats:
         """(listeners, songs, features)."""
         heard = self.heard[listeners]
-        features = [np.log((heard @ shares).toarray() + LEAST) for shares in self.near]
-        for counts, words in zip(self.counts, self.words, strict=True):
-            features.append(np.log1p((counts[listeners] @ words).toarray()))
+        features = [_log_of(heard @ shares, LEAST) for shares in self.near]
+        features += [
+            _log_of(counts[listeners] @ words, 1) for counts, words in zip(self.counts, self.words, strict=True)
+        ]
         features += [self.lies[listeners] @ places for places in self.kin]
         return np.stack(features, axis=-1, dtype=np.float32)
 
@@ -61,9 +62,8 @@ def evidence(
     """heard: (listeners, warm); similarities: (songs, warm), None where no model has a say."""
     listeners_of = np.bincount(heard.indices, minlength=len(warm)).astype(np.float32)
     songs_of = np.diff(heard.indptr).astype(np.float32)
-    basis = basis_of(heard, settings.width, SEED)
-    lies, places = places_of(heard, basis)
-    near = () if similarities is None else tuple(_near(similarities, t, settings) for t in settings.temperatures)
+    tastes = tastes_of(heard, settings.width, SEED)
+    near = () if similarities is None else _near(similarities, settings)
     counts, words, kin, of_songs = [], [], [], []
     for name in settings.fields:
         words_said, says = says_of(contents, name)
@@ -72,7 +72,7 @@ def evidence(
         of_warm, of_all = says[warm], says[songs]
         counts.append((heard @ of_warm).tocsr())
         words.append(of_all.T.tocsr())
-        kin.append(_unit(of_all @ (of_warm.T @ places)).T)
+        kin.append(_unit(of_all @ (of_warm.T @ tastes.places)).T)
         how_many, how_heard = of_all @ of_warm.sum(axis=0), of_all @ (of_warm.T @ listeners_of)
         of_songs += [np.log1p(how_many), np.log1p(how_heard / np.maximum(how_many, 1)), how_many > 0]
     of_songs += [np.log1p(shares.T @ listeners_of) for shares in near]
@@ -81,22 +81,35 @@ def evidence(
         near,
         tuple(counts),
         tuple(words),
-        _unit(lies),
+        _unit(tastes.lies),
         tuple(kin),
         np.stack(of_songs, axis=-1, dtype=np.float32) if of_songs else np.zeros((len(songs), 0), np.float32),
         np.log1p(songs_of)[:, None],
     )
 
 
-def _near(similarities: npt.NDArray[np.floating], temperature: float, settings: ReachSettings) -> sparse.csr_array:
-    """(warm, songs): the nearest of each song share 1 by softmax."""
+def _log_of(sums: sparse.csr_array, least: float) -> Floats:
+    """log(least + sum), computed where there is a sum."""
+    nothing = np.float32(np.log(least))
+    sums.data = np.log(sums.data + np.float32(least)) - nothing
+    logs: Floats = sums.toarray()
+    logs += nothing
+    return logs
+
+
+def _near(similarities: npt.NDArray[np.floating], settings: ReachSettings) -> tuple[sparse.csr_array, ...]:
+    """(warm, songs) for each temperature: the nearest of each song share 1 by softmax."""
     count = min(settings.neighbours, similarities.shape[1])
     nearest = np.argpartition(-similarities, count - 1, axis=1)[:, :count]
     how_near = np.take_along_axis(similarities, nearest, axis=1)
-    weights = np.exp((how_near - how_near.max(axis=1, keepdims=True)) / temperature)
-    shares = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    below_best = how_near - how_near.max(axis=1, keepdims=True)
     songs = np.repeat(np.arange(len(nearest)), count)
-    return sparse.csr_array((shares.ravel(), (nearest.ravel(), songs)), shape=similarities.shape[::-1])
+    found = []
+    for temperature in settings.temperatures:
+        weights = np.exp(below_best / temperature)
+        shares = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        found.append(sparse.csr_array((shares.ravel(), (nearest.ravel(), songs)), shape=similarities.shape[::-1]))
+    return tuple(found)
 
 
 def _unit(rows: Floats) -> Floats:

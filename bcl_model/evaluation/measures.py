@@ -140,11 +140,13 @@ def highest(keys: Keys, count: int) -> Ints:
 
 def keys_of(scores: Scores, lots: Ints) -> Keys:
     """Whole numbers in the order of (score as float32, lot of its column): no two of a row are equal."""
-    if np.isnan(scores).any():
+    if np.isnan(scores.max(initial=-np.inf)):
         raise ValueError("a method answered NaN")
-    bits = (scores.astype(np.float32, order="C") + np.float32(0.0)).view(np.uint32)  # -0 is 0
-    ascending = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
-    keys: Keys = ascending.astype(np.uint64) << np.uint64(32) | lots.astype(np.uint64)
+    ordered = np.add(scores, 0, dtype=np.float32, order="C").view(np.int32)  # -0 is 0
+    ordered ^= (ordered >> 31) | np.int32(-1 << 31)  # as unsigned numbers they ascend with the scores
+    keys = np.empty(scores.shape, "<u8")
+    low_and_high = keys.view("<u4").reshape(*scores.shape, 2)
+    low_and_high[..., 0], low_and_high[..., 1] = lots, ordered.view(np.uint32)
     return keys
 
 

@@ -131,13 +131,28 @@ def _done(bench: Bench, steps: Sequence[Step], jobs: int) -> Iterator[tuple[Step
         yield from ((step, bench.do(step)) for step in steps)
         return
     context = get_context("spawn")  # a fork would inherit the threads of NumPy and torch
-    there = ProcessPoolExecutor(jobs, context, _prepare, (bench.source, bench.plan, bench.out))
+    there = [
+        ProcessPoolExecutor(1, context, _prepare, (bench.source, bench.plan, bench.out))
+        for _ in range(min(jobs, len(steps)))
+    ]
     try:
-        waiting = {there.submit(_do, step): step for step in steps}
+        waiting = {there[n].submit(_do, step): step for n, step in shared_out(steps, len(there))}
         for done in as_completed(waiting):
             yield waiting[done], done.result()
     finally:
-        there.shutdown(cancel_futures=True)
+        for one in there:
+            one.shutdown(cancel_futures=True)
+
+
+def shared_out(steps: Sequence[Step], processes: int) -> Iterator[tuple[int, Step]]:
+    """Whose each step is: a split is whole, as its methods share much work, but for splits too few to go round."""
+    splits: dict[tuple[str, int], list[Step]] = {}
+    for step in steps:
+        splits.setdefault((step.by, step.seed), []).append(step)
+    whole = len(splits) - len(splits) % processes
+    for n, of_split in enumerate(splits.values()):
+        for m, step in enumerate(of_split):
+            yield (n if n < whole else m) % processes, step
 
 
 _bench: Bench | None = None  # of a process that was started to help

@@ -5,7 +5,7 @@ import pytest
 
 from bcl_model.audiences import Audiences, number_names, place_name
 from bcl_model.fields import Content
-from bcl_model.kin import basis_of, heard_of, kin_of, with_audiences
+from bcl_model.kin import Tastes, basis_of, heard_of, kin_of, with_audiences
 from bcl_model.pairs import Interactions
 from bcl_model.settings import AudienceSettings
 
@@ -51,7 +51,7 @@ def test_kin_equals_the_loop_in_which_nobody_heard_the_song(name: str) -> None:
     heard = heard_of(PLAYS, SONGS)
     basis = basis_of(heard, 4, seed=1)
 
-    _, (places, songs, listeners) = kin_of(CONTENTS, name, heard, basis)
+    _, (places, songs, listeners) = kin_of(CONTENTS, name, heard, Tastes.of(heard, basis))
 
     for song in range(SONGS):
         place, count, of_all = slow_kin(song, name, basis)
@@ -66,7 +66,8 @@ def test_a_planted_leak_is_not_seen() -> None:
     planted = Interactions(np.r_[PLAYS.listeners, corner], np.r_[PLAYS.songs, np.full(len(corner), song)])
     basis = basis_of(heard_of(PLAYS, SONGS), 4, seed=1)
 
-    (_, before), (_, after) = (kin_of(CONTENTS, "artist", heard_of(plays, SONGS), basis) for plays in (PLAYS, planted))
+    every = [heard_of(plays, SONGS) for plays in (PLAYS, planted)]
+    (_, before), (_, after) = (kin_of(CONTENTS, "artist", heard, Tastes.of(heard, basis)) for heard in every)
 
     np.testing.assert_allclose(after[0][song], before[0][song], rtol=1e-4, atol=1e-6)
     assert (after[1][song], after[2][song]) == (before[1][song], before[2][song])

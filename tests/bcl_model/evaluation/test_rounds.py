@@ -12,7 +12,7 @@ from bcl_model.errors import BadModelSettings
 from bcl_model.evaluation.contenders import Contender, contenders
 from bcl_model.evaluation.page import page
 from bcl_model.evaluation.report import report
-from bcl_model.evaluation.rounds import Outcome, Plan, Step, run
+from bcl_model.evaluation.rounds import Outcome, Plan, Step, run, shared_out
 from bcl_model.fields import inferred
 from bcl_model.rivals import TABLE
 from tests.builders.songs import world
@@ -58,6 +58,18 @@ def test_other_data_meets_no_result_that_is_not_its_own(tmp_path: Path) -> None:
     run(SOURCE, TWO, plan, tmp_path)
     run(partial(small, 220), TWO, plan, tmp_path)
     assert len(list((tmp_path / "judged").iterdir())) == 4
+
+
+def test_a_split_is_done_by_one_process_but_for_those_left_over() -> None:
+    steps = [Step("song", seed, one) for seed in (1, 2, 3) for one in TWO]
+    assert [(n, step.seed, step.contender.name) for n, step in shared_out(steps, 2)] == [
+        (0, 1, "random"),
+        (0, 1, "content"),
+        (1, 2, "random"),
+        (1, 2, "content"),
+        (0, 3, "random"),
+        (1, 3, "content"),
+    ]
 
 
 @pytest.mark.slow
