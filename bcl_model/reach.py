@@ -1,7 +1,8 @@
-"""What speaks for a listener and a song that nobody has heard: near songs, own words, and where both lie in taste.
+"""What speaks for a listener and a song that nobody has heard: near songs, own words, partners of kin, and taste.
 
     near      log of the share of the song's nearest warm songs that the listener heard: softmax of similarity / t
     own       log(1 + songs that the listener heard of the song's artist, of its album)
+    partners  log of what the listener's songs say of the song's kin: the ItemCF of all such pairs, added up
     lie       cosine of where the listener lies and where the audiences of the song's kin lie (see kin.py)
     of song   how many kin it has, how many listeners they and its near songs have
     of listener   how many songs were heard
@@ -19,11 +20,13 @@ from scipy import sparse
 from bcl_model.audiences import Floats
 from bcl_model.fields import Content
 from bcl_model.kin import says_of, tastes_of
-from bcl_model.settings import ReachSettings
+from bcl_model.pairs import Interactions, item_cf
+from bcl_model.remembered import remembered
+from bcl_model.settings import PairSettings, ReachSettings
 
 Ints = npt.NDArray[np.int64]
 
-LEAST = 1e-3  # of a share, before its logarithm
+LEAST, LEAST_OF_PARTNERS = 1e-3, 1e-2  # of a sum, before its logarithm
 SEED = 1  # of the basis of tastes
 
 
@@ -35,6 +38,7 @@ class Evidence:
     near: tuple[sparse.csr_array, ...]  # (warm, songs): shares of near songs, one for each temperature
     counts: tuple[sparse.csr_array, ...]  # (listeners, words): songs heard that say a word
     words: tuple[sparse.csr_array, ...]  # (words, songs)
+    partners: tuple[sparse.csr_array, ...]  # (warm, songs): what hearing one says of the songs' kin
     lies: Floats  # (listeners, width)
     kin: tuple[Floats, ...]  # (width, songs)
     of_songs: Floats  # (songs, features)
@@ -44,9 +48,9 @@ class Evidence:
         """(listeners, songs, features)."""
         heard = self.heard[listeners]
         features = [_log_of(heard @ shares, LEAST) for shares in self.near]
-        features += [
-            _log_of(counts[listeners] @ words, 1) for counts, words in zip(self.counts, self.words, strict=True)
-        ]
+        spoken = zip(self.counts, self.words, strict=True)
+        features += [_log_of(counts[listeners] @ words, 1) for counts, words in spoken]
+        features += [_log_of(heard @ partners, LEAST_OF_PARTNERS) for partners in self.partners]
         features += [self.lies[listeners] @ places for places in self.kin]
         return np.stack(features, axis=-1, dtype=np.float32)
 
@@ -64,7 +68,7 @@ def evidence(
     songs_of = np.diff(heard.indptr).astype(np.float32)
     tastes = tastes_of(heard, settings.width, SEED)
     near = () if similarities is None else _near(similarities, settings)
-    counts, words, kin, of_songs = [], [], [], []
+    counts, words, partners, kin, of_songs = [], [], [], [], []
     for name in settings.fields:
         words_said, says = says_of(contents, name)
         if not words_said:
@@ -72,6 +76,7 @@ def evidence(
         of_warm, of_all = says[warm], says[songs]
         counts.append((heard @ of_warm).tocsr())
         words.append(of_all.T.tocsr())
+        partners.append((_partners_of(heard) @ (of_warm @ words[-1])).tocsr())
         kin.append(_unit(of_all @ (of_warm.T @ tastes.places)).T)
         how_many, how_heard = of_all @ of_warm.sum(axis=0), of_all @ (of_warm.T @ listeners_of)
         of_songs += [np.log1p(how_many), np.log1p(how_heard / np.maximum(how_many, 1)), how_many > 0]
@@ -81,6 +86,7 @@ def evidence(
         near,
         tuple(counts),
         tuple(words),
+        tuple(partners),
         _unit(tastes.lies),
         tuple(kin),
         np.stack(of_songs, axis=-1, dtype=np.float32) if of_songs else np.zeros((len(songs), 0), np.float32),
@@ -95,6 +101,15 @@ def _log_of(sums: sparse.csr_array, least: float) -> Floats:
     logs: Floats = sums.toarray()
     logs += nothing
     return logs
+
+
+@remembered(2)
+def _partners_of(heard: sparse.csr_array) -> sparse.csr_array:
+    """(warm, warm): row v, column w is their ItemCF, of the best partners v of each w."""
+    listeners, songs = (places.astype(np.int64) for places in heard.tocoo().coords)
+    warm = heard.shape[1]
+    pairs = item_cf(Interactions(listeners, songs), warm, PairSettings())
+    return sparse.csr_array((pairs.scores.astype(np.float32), (pairs.similar, pairs.songs)), shape=(warm, warm))
 
 
 def _near(similarities: npt.NDArray[np.floating], settings: ReachSettings) -> tuple[sparse.csr_array, ...]:

@@ -11,10 +11,10 @@ from torch.nn import functional
 from bcl_model.errors import BadData
 from bcl_model.fields import Content
 from bcl_model.kin import basis_of, heard_of
-from bcl_model.pairs import Interactions
+from bcl_model.pairs import Interactions, item_cf
 from bcl_model.ranker import Ranker, fitted
-from bcl_model.reach import LEAST, SEED, Evidence, evidence
-from bcl_model.settings import ReachSettings
+from bcl_model.reach import LEAST, LEAST_OF_PARTNERS, SEED, Evidence, evidence
+from bcl_model.settings import PairSettings, ReachSettings
 
 SETTINGS = ReachSettings(
     fields=("artist",), neighbours=5, temperatures=(0.1, 0.5), hidden=4, steps=100, learning_rate=1e-2
@@ -52,6 +52,10 @@ def test_evidence_of_a_pair_equals_the_loop(song: int) -> None:
     kin = [m for m in range(WARM) if artist(WARM + song) is not None and artist(m) == artist(WARM + song)]
     place = sum((audience(m) for m in kin), np.zeros(SETTINGS.width))
     nearest = np.argsort(-SIMILARITIES[song])[:5]
+    partners = item_cf(PLAYS, WARM, PairSettings())
+    says_of_kin = {
+        v: partners.scores[(partners.similar == v) & np.isin(partners.songs, kin)].sum() for v in range(WARM)
+    }
 
     for u in range(LISTENERS):
         expected = []
@@ -59,6 +63,7 @@ def test_evidence_of_a_pair_equals_the_loop(song: int) -> None:
             weights = np.exp(SIMILARITIES[song, nearest] / temperature)
             expected.append(np.log(weights[np.isin(nearest, songs_of[u])].sum() / weights.sum() + LEAST))
         expected.append(np.log1p(np.isin(songs_of[u], kin).sum()))
+        expected.append(np.log(sum(says_of_kin[v] for v in songs_of[u]) + LEAST_OF_PARTNERS))
         expected.append(cosine(lies[u], place))
         np.testing.assert_allclose(pairs[u], expected, rtol=1e-3, atol=1e-4)
 
