@@ -59,18 +59,28 @@ def by_words(settings: EaseSettings) -> Method:
     return answers
 
 
-def ease(counts: sparse.csr_array, ridge: float) -> Floats:
-    """The weights with zeros on the diagonal that predict each column from the others with the least squares."""
+def ease(counts: sparse.csr_array, ridge: float, wanted: Ints) -> Floats:
+    """The weights that predict each column `wanted` from the others with the least squares, (columns, wanted).
+
+    With Lower Lowerᵀ = countsᵀ counts + ridge I and the columns wanted in the last places, Lower⁻¹ is zero above these:
+    P costs there one small and one tall triangular solution, and its other columns are never computed.
+    """
+    order = np.concatenate([np.setdiff1d(np.arange(counts.shape[1]), wanted), wanted])
+    counts = counts[:, order]
     gram = (counts.T @ counts).toarray().astype(np.float32)
     gram[np.diag_indices_from(gram)] += ridge
-    factor, _ = linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-    lower, failed = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
+    lower, failed = linalg.lapack.spotrf(gram.T, lower=1, overwrite_a=1)  # by columns, so that nothing is copied
     if failed:
         raise BadModelSettings(f"ridge is {ridge!r}, too small for these plays: take a larger one")
-    lower = np.tril(lower)
-    inverse = lower + np.tril(lower, -1).T
-    weights: Floats = -inverse / np.diag(inverse)
-    weights[np.diag_indices_from(weights)] = 0.0
+    place = np.arange(len(order) - len(wanted), len(order))
+    unit = np.zeros((len(order), len(wanted)), np.float32, order="F")
+    unit[place] = np.eye(len(wanted), dtype=np.float32)
+    unit[place] = linalg.blas.strsm(1.0, lower[np.ix_(place, place)], unit[place], lower=1)
+    inverse = linalg.blas.strsm(1.0, lower, unit, lower=1, trans_a=1, overwrite_b=1)
+    column = np.arange(len(wanted))
+    weights: Floats = np.empty_like(inverse)
+    weights[order] = -inverse / inverse[place, column]
+    weights[wanted, column] = 0.0
     return weights
 
 
@@ -86,7 +96,11 @@ def _level(trial: Trial, field: str, settings: EaseSettings) -> _Level:
     counts = (trial.heard @ of_warm).tocsr()
     share = 1.0 / np.maximum(np.asarray(of_warm.sum(axis=0)).ravel(), 1.0)  # of one warm song among those of a word
     shared = (sparse.diags_array(share.astype(np.float32)) @ of_cold.T).tocsr()  # (words, cold)
-    to_songs = (shared.T @ ease(log_counts(counts), settings.ridge).T).T  # B @ shared
+    known = np.flatnonzero(counts.sum(axis=0))  # a word that nobody heard predicts nothing, and nothing predicts it
+    wanted = np.intersect1d(known, shared.nonzero()[0])
+    weights = ease(log_counts(counts[:, known]), settings.ridge, np.searchsorted(known, wanted))
+    to_songs = np.zeros(shared.shape, np.float32)
+    to_songs[known] = (shared[wanted].T @ weights.T).T  # B @ shared
     return _Level(counts, np.ascontiguousarray(to_songs), (settings.own * shared).tocsr(), of_warm)
 
 
