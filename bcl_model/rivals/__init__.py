@@ -78,14 +78,14 @@ def _clcrec(table: Table) -> Method:
 
 EASE_SPACE: Space = {"ridge": (30.0, 100.0, 300.0, 1000.0), "own": (0.5, 1.0, 2.0, 4.0)}
 DROPOUT_NET_SPACE: Space = {
-    "dropout": (0.5, 0.7, 0.9),
-    "dimension": (32, 64, 128),
+    "dropout": (0.7, 0.8, 0.9),
+    "dimension": (64, 128),
     "learning_rate": (2e-3, 5e-3, 1e-2),
 }
 CLCREC_SPACE: Space = {
     "temperature": (0.1, 0.2, 0.5),
     "weight": (0.1, 0.5, 0.9),
-    "learning_rate": (3e-3, 1e-2, 3e-2),
+    "learning_rate": (5e-3, 1e-2, 2e-2),
 }
 
 RIVALS: Mapping[str, Rival] = {

@@ -6,8 +6,9 @@
     loss = weight * L_songs + (1 - weight) * L_listeners + decay * ( |u|² + |z_v|² )
 
 A cold song is its content: h. Weight and replaced share are the authors' for MovieLens; temperature and rate are 2 and
-.001 there, with which it learns next to nothing here. Negatives are uniform and drawn once for a batch, where the
-authors draw 128 for each pair.
+.001 there, with which it learns next to nothing here. Songs of a step are drawn by plays, and some listeners of each:
+a song's content is encoded once for them all. Negatives are uniform and drawn once for a batch, where the authors draw
+128 for each pair.
 """
 
 from dataclasses import dataclass
@@ -16,13 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bcl_model.encoder import Batch, Encoder, rows_of, tensors_of
+from bcl_model.encoder import Batch, Encoder, rows_of
 from bcl_model.errors import BadModelSettings
 from bcl_model.evaluation.answers import Answers, Method, Scores
 from bcl_model.evaluation.trial import Ints, Trial
 from bcl_model.fields import Fields
+from bcl_model.rivals.content import KIN, content_of
 from bcl_model.rivals.descent import descend, drawn
-from bcl_model.settings import EncoderSettings
+from bcl_model.settings import AudienceSettings, EncoderSettings
 from bcl_model.train import forgetting, represent_all
 
 
@@ -31,13 +33,15 @@ class ClcRecSettings:
     dimension: int = 64
     weight: float = 0.5  # of the songs' part
     replaced: float = 0.5  # share of songs that listeners meet by their content
-    temperature: float = 0.1
+    temperature: float = 0.2
     negatives: int = 256
     decay: float = 1e-4
-    steps: int = 1000
-    pairs_per_step: int = 1024
+    steps: int = 500
+    songs_per_step: int = 256
+    listeners_per_song: int = 32
     learning_rate: float = 1e-2
-    unknown_share: float = 0.02  # of the words replaced by the unknown word, as for our models
+    unknown_share: float = 0.3  # of the words replaced by the unknown word
+    audience: AudienceSettings = KIN
 
     def __post_init__(self) -> None:
         for name in ("weight", "replaced"):
@@ -60,8 +64,7 @@ class ClcRec(nn.Module):
 
 def clcrec(settings: ClcRecSettings) -> Method:
     def answers(trial: Trial) -> Answers:
-        fields = trial.fields.learned([trial.contents[song] for song in trial.warm])
-        resident = tensors_of(fields.encode(trial.contents))
+        fields, resident = content_of(trial, settings.audience)
         model = ClcRec(fields, trial.listeners, len(trial.warm), settings.dimension, trial.seed)
         _learn(model, trial, settings, resident)
         cold = represent_all(model.encoder, rows_of(resident, torch.from_numpy(trial.cold)))
@@ -78,17 +81,20 @@ def clcrec(settings: ClcRecSettings) -> Method:
 
 
 def _learn(model: ClcRec, trial: Trial, settings: ClcRecSettings, resident: Batch) -> None:
-    who, what = trial.heard.nonzero()
-    players, played = torch.from_numpy(who).long(), torch.from_numpy(what).long()
+    by_songs = trial.heard.tocsc()
+    players, first = (torch.from_numpy(of).long() for of in (by_songs.indices, by_songs.indptr))
+    count = first.diff()
+    played = torch.arange(len(count)).repeat_interleave(count)
     rows = torch.from_numpy(trial.warm)
 
     def loss(generator: torch.Generator) -> Tensor:
-        play = drawn(len(players), settings.pairs_per_step, generator)
-        song = torch.cat([played[play], drawn(len(rows), settings.negatives, generator)])
+        song = played[drawn(len(played), settings.songs_per_step, generator)]
+        whose = torch.rand(len(song), settings.listeners_per_song, generator=generator) * count[song, None]
+        listener = model.listeners[players[first[song, None] + whose.long()]]
+        song = torch.cat([song, drawn(len(rows), settings.negatives, generator)])
         content = model.encoder(forgetting(rows_of(resident, rows[song]), settings.unknown_share, generator))
-        own, listener = model.songs[song], model.listeners[players[play]]
         is_replaced = torch.rand(len(song), 1, generator=generator) < settings.replaced
-        return joint_loss(listener, own, content, is_replaced, settings)
+        return joint_loss(listener, model.songs[song], content, is_replaced, settings)
 
     descend(
         model.parameters(),
@@ -101,13 +107,14 @@ def _learn(model: ClcRec, trial: Trial, settings: ClcRecSettings, resident: Batc
 
 
 def joint_loss(listener: Tensor, own: Tensor, content: Tensor, is_replaced: Tensor, settings: ClcRecSettings) -> Tensor:
-    """listener: (pairs, d); own, content: (pairs + negatives, d), the songs of the pairs first."""
-    pairs = len(listener)
+    """listener: (songs, each, d); own, content: (songs + negatives, d), the songs that were heard first."""
+    songs, each, _ = listener.shape
     met = torch.where(is_replaced, content, own)
-    unit_own, unit_content = functional.normalize(own[:pairs], dim=-1), functional.normalize(content, dim=-1)
-    of_songs = first_among(unit_own, unit_content[:pairs], unit_content[pairs:], settings.temperature)
-    of_listeners = first_among(listener, met[:pairs], met[pairs:], settings.temperature)
-    size = (listener**2).sum(dim=1).mean() + (own[:pairs] ** 2).sum(dim=1).mean()
+    unit_own, unit_content = functional.normalize(own[:songs], dim=-1), functional.normalize(content, dim=-1)
+    of_songs = first_among(unit_own, unit_content[:songs], unit_content[songs:], settings.temperature)
+    heard = met[:songs].repeat_interleave(each, dim=0)
+    of_listeners = first_among(listener.flatten(0, 1), heard, met[songs:], settings.temperature)
+    size = (listener**2).sum(dim=2).mean() + (own[:songs] ** 2).sum(dim=1).mean()
     return settings.weight * of_songs + (1 - settings.weight) * of_listeners + settings.decay * size
 
 

@@ -18,7 +18,7 @@ def descend(
     seed: int,
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(parameters, lr=learning_rate, weight_decay=weight_decay)
+    optimiser = torch.optim.Adam(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(steps, 1), eta_min=learning_rate / 10)
     with torch_threads(1):
         for _ in range(steps):
