@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from bcl_model.remembered import remembered
 from bcl_model.settings import PairSettings
 
 Ints = npt.NDArray[np.int64]
@@ -88,6 +89,15 @@ def item_cf(
         np.concatenate([np.empty(0, np.int64), *(one.similar for one in found)]),
         np.concatenate([np.empty(0), *(one.scores for one in found)]),
     )
+
+
+@remembered(4)
+def partners_of(heard: sparse.csr_array, settings: PairSettings) -> sparse.csr_array:
+    """(songs, songs), from (listeners, songs): row v, column w is what hearing v says of w; the best v of each w."""
+    listeners, songs = (places.astype(np.int64) for places in heard.tocoo().coords)
+    size = heard.shape[1]
+    pairs = item_cf(Interactions(listeners, songs), size, settings)
+    return sparse.csr_array((pairs.scores.astype(np.float32), (pairs.similar, pairs.songs)), shape=(size, size))
 
 
 def _best(songs: Ints, others: Ints, scores: npt.NDArray[np.float64], most: int) -> Pairs:

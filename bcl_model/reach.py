@@ -20,8 +20,7 @@ from scipy import sparse
 from bcl_model.audiences import Floats
 from bcl_model.fields import Content
 from bcl_model.kin import says_of, tastes_of
-from bcl_model.pairs import Interactions, item_cf
-from bcl_model.remembered import remembered
+from bcl_model.pairs import partners_of
 from bcl_model.settings import PairSettings, ReachSettings
 
 Ints = npt.NDArray[np.int64]
@@ -76,7 +75,7 @@ def evidence(
         of_warm, of_all = says[warm], says[songs]
         counts.append((heard @ of_warm).tocsr())
         words.append(of_all.T.tocsr())
-        partners.append((_partners_of(heard) @ (of_warm @ words[-1])).tocsr())
+        partners.append((partners_of(heard, PairSettings()) @ (of_warm @ words[-1])).tocsr())
         kin.append(_unit(of_all @ (of_warm.T @ tastes.places)).T)
         how_many, how_heard = of_all @ of_warm.sum(axis=0), of_all @ (of_warm.T @ listeners_of)
         of_songs += [np.log1p(how_many), np.log1p(how_heard / np.maximum(how_many, 1)), how_many > 0]
@@ -101,15 +100,6 @@ def _log_of(sums: sparse.csr_array, least: float) -> Floats:
     logs: Floats = sums.toarray()
     logs += nothing
     return logs
-
-
-@remembered(2)
-def _partners_of(heard: sparse.csr_array) -> sparse.csr_array:
-    """(warm, warm): row v, column w is their ItemCF, of the best partners v of each w."""
-    listeners, songs = (places.astype(np.int64) for places in heard.tocoo().coords)
-    warm = heard.shape[1]
-    pairs = item_cf(Interactions(listeners, songs), warm, PairSettings())
-    return sparse.csr_array((pairs.scores.astype(np.float32), (pairs.similar, pairs.songs)), shape=(warm, warm))
 
 
 def _near(similarities: npt.NDArray[np.floating], settings: ReachSettings) -> tuple[sparse.csr_array, ...]:

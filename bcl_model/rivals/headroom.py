@@ -13,7 +13,7 @@ from scipy import sparse
 from bcl_model.errors import BadModelSettings
 from bcl_model.evaluation.answers import Answers, Method, Scores
 from bcl_model.evaluation.trial import Ints, Trial
-from bcl_model.pairs import item_cf
+from bcl_model.pairs import partners_of
 from bcl_model.rivals.simple import content_similarity
 from bcl_model.settings import PairSettings
 
@@ -32,7 +32,9 @@ class HeadroomSettings:
 def headroom(settings: HeadroomSettings) -> Method:
     def answers(trial: Trial) -> Answers:
         similarities = content_similarity(trial, settings.fields or _telling(trial))
-        to_cold = (_with_partners(trial, settings.pairs) @ _nearest(similarities, settings.neighbours).T).tocsr()
+        itself = sparse.eye_array(len(trial.warm), dtype=np.float32)
+        with_partners = (partners_of(trial.heard, settings.pairs) + itself).tocsr()
+        to_cold = (with_partners @ _nearest(similarities, settings.neighbours).T).tocsr()
 
         def fits(listeners: Ints) -> Scores:
             fit: Scores = (trial.heard[listeners] @ to_cold).toarray()
@@ -46,15 +48,6 @@ def headroom(settings: HeadroomSettings) -> Method:
 def _telling(trial: Trial) -> tuple[str, ...]:
     fields = trial.fields.fields
     return tuple(one.name for one in fields if one.has_words) or tuple(one.name for one in fields)
-
-
-def _with_partners(trial: Trial, settings: PairSettings) -> sparse.csr_array:
-    """(warm, warm): row v, column w is what hearing v says of w; 1 for the song itself."""
-    pairs = item_cf(trial.known, len(trial.contents), settings)
-    rows, columns = np.searchsorted(trial.warm, pairs.similar), np.searchsorted(trial.warm, pairs.songs)
-    size = len(trial.warm)
-    partners = sparse.csr_array((pairs.scores.astype(np.float32), (rows, columns)), shape=(size, size))
-    return (partners + sparse.eye_array(size, dtype=np.float32)).tocsr()
 
 
 def _nearest(similarities: Scores, count: int) -> sparse.csr_array:
