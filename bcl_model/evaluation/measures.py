@@ -22,7 +22,8 @@ Doubles = npt.NDArray[np.float64]
 Keys = npt.NDArray[np.uint64]
 
 BUDGET = 100  # listeners for each cold song
-AT_ONCE = 4096  # listeners; bounds the memory of fits
+AT_ONCE = 512  # listeners; bounds the memory of fits
+ROWS_AT_ONCE = 128  # of a ranking: so few stay where the processor finds them
 
 SONG_TO_SONGS = (f"song_to_songs_recall_at_{AT}", f"song_to_songs_ndcg_at_{AT}")
 LISTENER_TO_SONGS = (f"listener_to_songs_recall_at_{AT}", f"listener_to_songs_ndcg_at_{AT}")
@@ -125,10 +126,13 @@ def recall_and_ndcg(hits: Bools, true: Ints, at: int) -> tuple[Doubles, Doubles]
 
 def first(scores: Scores, count: int, lots: Ints) -> Ints:
     """Columns of the highest scores of each row, best first; of equal ones by lot."""
-    keys = keys_of(scores, lots)
-    best = highest(keys, count)
-    order = np.argsort(np.take_along_axis(keys, best, axis=1), axis=1)[:, ::-1]
-    return np.take_along_axis(best, order, axis=1)
+    found = np.empty((len(scores), min(count, scores.shape[1])), np.int64)
+    for start in range(0, len(scores), ROWS_AT_ONCE):
+        keys = keys_of(scores[start : start + ROWS_AT_ONCE], lots)
+        best = highest(keys, count)
+        order = np.argsort(np.take_along_axis(keys, best, axis=1), axis=1)[:, ::-1]
+        found[start : start + len(keys)] = np.take_along_axis(best, order, axis=1)
+    return found
 
 
 def highest(keys: Keys, count: int) -> Ints:

@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from bcl_model.artifact import write_artifact
 from bcl_model.catalogue import Catalogue
@@ -160,6 +161,7 @@ _bench: Bench | None = None  # of a process that was started to help
 
 def _prepare(source: Source, plan: Plan, out: Path) -> None:
     global _bench
+    threadpool_limits(1)  # the others are there for the other cores
     _bench = Bench(source, plan, out)
 
 
