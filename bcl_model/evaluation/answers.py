@@ -36,15 +36,19 @@ def fits_of(trial: Trial, answers: Answers) -> Fits:
 
 
 def through_near_songs(trial: Trial, similarities: Scores, neighbours: int = NEIGHBOURS) -> Fits:
-    count = min(neighbours, similarities.shape[1])
-    nearest = np.argpartition(-similarities, count - 1, axis=1)[:, :count]
-    weights = np.maximum(np.take_along_axis(similarities, nearest, axis=1), 0.0).astype(np.float32)
-    rows = np.repeat(np.arange(len(nearest)), count)
-    near = sparse.csr_array((weights.ravel(), (rows, nearest.ravel())), shape=similarities.shape)
-    from_warm = near.T.tocsr()  # (warm, cold)
+    from_warm = nearest(similarities, neighbours).T.tocsr()  # (warm, cold)
 
     def fits(listeners: Ints) -> Scores:
         fit: Scores = (trial.heard[listeners] @ from_warm).toarray()
         return fit
 
     return fits
+
+
+def nearest(similarities: Scores, count: int) -> sparse.csr_array:
+    """(cold, warm) with the nearest of each row alone."""
+    count = min(count, similarities.shape[1])
+    columns = np.argpartition(-similarities, count - 1, axis=1)[:, :count]
+    weights = np.maximum(np.take_along_axis(similarities, columns, axis=1), 0.0).astype(np.float32)
+    rows = np.repeat(np.arange(len(columns)), count)
+    return sparse.csr_array((weights.ravel(), (rows, columns.ravel())), shape=similarities.shape)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from bcl_model.errors import BadModelSettings
-from bcl_model.evaluation.answers import Answers, Method, Scores
+from bcl_model.evaluation.answers import Answers, Method, Scores, nearest
 from bcl_model.evaluation.trial import Ints, Trial
 from bcl_model.pairs import partners_of
 from bcl_model.rivals.simple import content_similarity
@@ -34,7 +34,7 @@ def headroom(settings: HeadroomSettings) -> Method:
         similarities = content_similarity(trial, settings.fields or _telling(trial))
         itself = sparse.eye_array(len(trial.warm), dtype=np.float32)
         with_partners = (partners_of(trial.heard, settings.pairs) + itself).tocsr()
-        to_cold = (with_partners @ _nearest(similarities, settings.neighbours).T).tocsr()
+        to_cold = (with_partners @ nearest(similarities, settings.neighbours).T).tocsr()
 
         def fits(listeners: Ints) -> Scores:
             fit: Scores = (trial.heard[listeners] @ to_cold).toarray()
@@ -48,12 +48,3 @@ def headroom(settings: HeadroomSettings) -> Method:
 def _telling(trial: Trial) -> tuple[str, ...]:
     fields = trial.fields.fields
     return tuple(one.name for one in fields if one.has_words) or tuple(one.name for one in fields)
-
-
-def _nearest(similarities: Scores, count: int) -> sparse.csr_array:
-    """(cold, warm) with the nearest of each row alone."""
-    count = min(count, similarities.shape[1])
-    columns = np.argpartition(-similarities, count - 1, axis=1)[:, :count]
-    weights = np.maximum(np.take_along_axis(similarities, columns, axis=1), 0.0).astype(np.float32)
-    rows = np.repeat(np.arange(len(columns)), count)
-    return sparse.csr_array((weights.ravel(), (rows, columns.ravel())), shape=similarities.shape)
