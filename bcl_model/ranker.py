@@ -2,9 +2,10 @@
 
     score(u, c) = out . relu( A pair(u, c) + B song(c) + D listener(u) + bias )
 
-It is a logistic regression of "u heard c" with a hidden layer. Features are brought to mean 0 and deviation 1 over the
-sample first. Those of a song and of a listener meet the layer once and not for each pair, so a block of listeners and
-all songs cost one narrow product.
+It is fitted to rank, in both ways that are asked for: one who heard a song above other listeners, and the song above
+other songs of that listener, each by a softmax. Features are brought to mean 0 and deviation 1 over the sample first.
+Those of a song and of a listener meet the layer once and not for each pair, so a block of listeners and all songs cost
+one narrow product.
 """
 
 from dataclasses import dataclass
@@ -12,17 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy import sparse
-from torch import nn
-from torch.nn import functional
+from torch import Tensor, nn
 
 from bcl_model.audiences import Floats
 from bcl_model.encoder import mlp
 from bcl_model.errors import BadData
+from bcl_model.fields import Bools
 from bcl_model.reach import Evidence, Ints
 from bcl_model.settings import ReachSettings
 
 LISTENERS_AT_ONCE = 256  # bounds the memory of pairs
-PAIRS_PER_STEP = 8192
+MOST_PAIRS, PAIRS_PER_STEP = 40_000, 256  # heard ones
 SAME = 1e-4  # a feature that varies less says nothing
 
 
@@ -50,18 +51,23 @@ class Ranker:
 
 def fitted(evidence: Evidence, heard: sparse.csr_array, settings: ReachSettings, seed: int) -> Ranker:
     """From evidence on songs and who heard them, (listeners, songs)."""
-    features, answers = _sample(evidence, heard, settings, seed)
-    mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    features, is_heard = _sample(evidence, heard, settings, seed)
+    every = features.reshape(-1, features.shape[-1])
+    mean, deviation = every.mean(axis=0, dtype=np.float64), every.std(axis=0, dtype=np.float64)
     deviation = np.where(deviation < SAME, 1.0, deviation)
-    rows, wanted = torch.from_numpy(((features - mean) / deviation).astype(np.float32)), torch.from_numpy(answers)
+    features -= mean.astype(np.float32)
+    features /= deviation.astype(np.float32)
+    rows, left_out = torch.from_numpy(features), torch.from_numpy(is_heard)
     generator = torch.Generator().manual_seed(seed)
-    net = mlp((rows.shape[1], settings.hidden, 1), generator)
+    net = mlp((rows.shape[-1], settings.hidden, 1), generator)
     net[1] = nn.ReLU()
     optimiser = torch.optim.Adam(net.parameters(), lr=settings.learning_rate)
     falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.01, settings.steps)
     for _ in range(settings.steps):
         some = torch.randint(len(rows), (PAIRS_PER_STEP,), generator=generator)
-        loss = functional.binary_cross_entropy_with_logits(net(rows[some]).squeeze(1), wanted[some])
+        own, others = net(rows[some]).squeeze(-1).split([1, 2 * settings.negatives], dim=1)
+        listeners, songs = others.masked_fill(left_out[some], -torch.inf).chunk(2, dim=1)
+        loss = _surprise(own, listeners) + _surprise(own, songs)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -74,25 +80,39 @@ def fitted(evidence: Evidence, heard: sparse.csr_array, settings: ReachSettings,
     return Ranker(*(np.ascontiguousarray(one) for one in (pair, song, listener, shift, out[0])))
 
 
-def _sample(evidence: Evidence, heard: sparse.csr_array, settings: ReachSettings, seed: int) -> tuple[Floats, Floats]:
-    """Everyone who heard one of the songs, and for each of them some pairs drawn evenly that were not."""
+def _surprise(own: Tensor, others: Tensor) -> Tensor:
+    """That the first of these was the one: -log of its share of the softmax."""
+    return (torch.cat([own, others], dim=1).logsumexp(dim=1) - own.squeeze(1)).mean()
+
+
+def _sample(evidence: Evidence, heard: sparse.csr_array, settings: ReachSettings, seed: int) -> tuple[Floats, Bools]:
+    """Features of some heard pairs, each before other listeners of its song and other songs of its listener.
+
+    (pairs, 1 + 2 negatives, features), and (pairs, 2 negatives): which of the others are heard as well.
+    """
     listeners, songs = heard.tocoo().coords
     if not len(listeners):
         raise BadData("nobody heard any of the validation songs, so evidence cannot be weighed: hold out more songs")
     rng = np.random.default_rng([seed, 0x4EAC])
-    others = rng.integers(heard.shape[0], size=settings.negatives * len(listeners))
-    their_songs = rng.integers(heard.shape[1], size=len(others))
-    unheard = np.asarray(heard[others, their_songs]).ravel() == 0
-    who = np.concatenate([listeners, others[unheard]])
-    what = np.concatenate([songs, their_songs[unheard]])
-    answers = (np.arange(len(who)) < len(listeners)).astype(np.float32)
+    some = rng.permutation(len(listeners))[:MOST_PAIRS]
+    listeners, songs = listeners[some, None], songs[some, None]
+    shape = (len(some), settings.negatives)
+    who = np.hstack([listeners, rng.integers(heard.shape[0], size=shape), np.broadcast_to(listeners, shape)])
+    what = np.hstack([songs, np.broadcast_to(songs, shape), rng.integers(heard.shape[1], size=shape)])
+    is_heard = np.asarray(heard[who.ravel(), what.ravel()]).reshape(who.shape)[:, 1:] != 0
+    return _features(evidence, who.ravel(), what.ravel()).reshape(*who.shape, -1), is_heard
+
+
+def _features(evidence: Evidence, who: Ints, what: Ints) -> Floats:
+    """Of pairs in any order; evidence is computed a block of listeners at a time."""
     order = np.argsort(who, kind="stable")
-    who, what, answers = who[order], what[order], answers[order]
-    rows = []
-    for start in range(0, heard.shape[0], LISTENERS_AT_ONCE):
-        some = np.arange(start, min(start + LISTENERS_AT_ONCE, heard.shape[0]))
-        first, last = np.searchsorted(who, [some[0], some[-1] + 1])
-        at, song = who[first:last], what[first:last]
+    of_pair, of_song, of_listener = evidence.of_pairs(np.arange(1)), evidence.of_songs, evidence.of_listeners
+    features = np.empty((len(who), of_pair.shape[-1] + of_song.shape[1] + of_listener.shape[1]), np.float32)
+    for start in range(0, len(of_listener), LISTENERS_AT_ONCE):
+        some = np.arange(start, min(start + LISTENERS_AT_ONCE, len(of_listener)))
+        first, last = np.searchsorted(who, [some[0], some[-1] + 1], sorter=order)
+        rows = order[first:last]
+        at, song = who[rows], what[rows]
         pairs = evidence.of_pairs(some)[at - start, song]
-        rows.append(np.concatenate([pairs, evidence.of_songs[song], evidence.of_listeners[at]], axis=1))
-    return np.concatenate(rows), answers
+        features[rows] = np.concatenate([pairs, of_song[song], of_listener[at]], axis=1)
+    return features

@@ -1,8 +1,9 @@
-"""What speaks for a listener and a song that nobody has heard: near songs, own words, partners of kin, and taste.
+"""What speaks for a listener and a song that nobody has heard: near songs, words, partners of kin, and taste.
 
     near      log of the share of the song's nearest warm songs that the listener heard: softmax of similarity / t
     own       log(1 + songs that the listener heard of the song's artist, of its album)
     partners  log of what the listener's songs say of the song's kin: the ItemCF of all such pairs, added up
+    others    what the listener's counts of other artists, of other albums say of the song's own (see ease.py)
     lie       cosine of where the listener lies and where the audiences of the song's kin lie (see kin.py)
     of song   how many kin it has, how many listeners they and its near songs have
     of listener   how many songs were heard
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from bcl_model.audiences import Floats
+from bcl_model.ease import log_counts, others_say
 from bcl_model.fields import Content
 from bcl_model.kin import says_of, tastes_of
 from bcl_model.pairs import partners_of
@@ -38,6 +40,8 @@ class Evidence:
     counts: tuple[sparse.csr_array, ...]  # (listeners, words): songs heard that say a word
     words: tuple[sparse.csr_array, ...]  # (words, songs)
     partners: tuple[sparse.csr_array, ...]  # (warm, songs): what hearing one says of the songs' kin
+    logs: tuple[sparse.csr_array, ...]  # (listeners, words): of the counts
+    others: tuple[Floats, ...]  # (words, songs)
     lies: Floats  # (listeners, width)
     kin: tuple[Floats, ...]  # (width, songs)
     of_songs: Floats  # (songs, features)
@@ -50,6 +54,7 @@ class Evidence:
         spoken = zip(self.counts, self.words, strict=True)
         features += [_log_of(counts[listeners] @ words, 1) for counts, words in spoken]
         features += [_log_of(heard @ partners, LEAST_OF_PARTNERS) for partners in self.partners]
+        features += [logs[listeners] @ others for logs, others in zip(self.logs, self.others, strict=True)]
         features += [self.lies[listeners] @ places for places in self.kin]
         return np.stack(features, axis=-1, dtype=np.float32)
 
@@ -67,7 +72,7 @@ def evidence(
     songs_of = np.diff(heard.indptr).astype(np.float32)
     tastes = tastes_of(heard, settings.width, SEED)
     near = () if similarities is None else _near(similarities, settings)
-    counts, words, partners, kin, of_songs = [], [], [], [], []
+    counts, words, partners, others, kin, of_songs = [], [], [], [], [], []
     for name in settings.fields:
         words_said, says = says_of(contents, name)
         if not words_said:
@@ -76,6 +81,7 @@ def evidence(
         counts.append((heard @ of_warm).tocsr())
         words.append(of_all.T.tocsr())
         partners.append((partners_of(heard, PairSettings()) @ (of_warm @ words[-1])).tocsr())
+        others.append(others_say(counts[-1], of_warm, of_all, settings.ridge))
         kin.append(_unit(of_all @ (of_warm.T @ tastes.places)).T)
         how_many, how_heard = of_all @ of_warm.sum(axis=0), of_all @ (of_warm.T @ listeners_of)
         of_songs += [np.log1p(how_many), np.log1p(how_heard / np.maximum(how_many, 1)), how_many > 0]
@@ -86,6 +92,8 @@ def evidence(
         tuple(counts),
         tuple(words),
         tuple(partners),
+        tuple(log_counts(one) for one in counts),
+        tuple(others),
         _unit(tastes.lies),
         tuple(kin),
         np.stack(of_songs, axis=-1, dtype=np.float32) if of_songs else np.zeros((len(songs), 0), np.float32),

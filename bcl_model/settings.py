@@ -165,9 +165,10 @@ class ReachSettings:
     fields: tuple[str, ...] = ()  # of words that a listener's own songs are counted by
     neighbours: int = 200  # nearest warm songs
     temperatures: tuple[float, ...] = (0.02, 0.05, 0.2)  # of the softmax over them, evidence for each
+    ridge: float = 300.0  # of EASE between words
     width: int = 400  # of the basis of tastes in which listeners and audiences lie
     hidden: int = 16
-    negatives: int = 20  # listeners who did not hear it, for each who did
+    negatives: int = 20  # listeners, and as many songs, that each heard pair is ranked above
     steps: int = 600
     learning_rate: float = 1e-2
 

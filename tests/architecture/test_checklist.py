@@ -108,7 +108,7 @@ BOXES = {
         "bcl_model/rivals/test_learned.py::test_dropout_net_knows_cold_songs_by_what_was_dropped_while_it_learned",
         "bcl_model/rivals/test_learned.py::test_clcrec_needs_one_of_its_two_ties_between_content_and_listening",
         "bcl_model/rivals/test_means.py::test_a_cold_song_is_the_mean_of_what_its_artist_and_its_album_are",
-        "bcl_model/rivals/test_ease.py::test_each_column_is_the_ridge_regression_on_the_other_columns",
+        "bcl_model/test_ease.py::test_each_column_is_the_ridge_regression_on_the_other_columns",
         "bcl_model/rivals/test_headroom.py::test_fits_equal_the_loop_over_neighbours_and_their_partners",
     ],
     "the rivals of CAT": [

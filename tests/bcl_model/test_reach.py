@@ -17,7 +17,7 @@ from bcl_model.reach import LEAST, LEAST_OF_PARTNERS, SEED, Evidence, evidence
 from bcl_model.settings import PairSettings, ReachSettings
 
 SETTINGS = ReachSettings(
-    fields=("artist",), neighbours=5, temperatures=(0.1, 0.5), hidden=4, steps=100, learning_rate=1e-2
+    fields=("artist",), neighbours=5, temperatures=(0.1, 0.5), ridge=20.0, hidden=4, steps=100, learning_rate=1e-2
 )
 SONGS, WARM, LISTENERS = 40, 32, 90
 RNG = np.random.default_rng(6)
@@ -57,6 +57,12 @@ def test_evidence_of_a_pair_equals_the_loop(song: int) -> None:
         v: partners.scores[(partners.similar == v) & np.isin(partners.songs, kin)].sum() for v in range(WARM)
     }
 
+    names = sorted({str(artist(m)) for m in range(WARM)})
+    counts = np.array([[sum(artist(m) == name for m in heard) for name in names] for heard in songs_of])
+    inverse = np.linalg.inv(np.log1p(counts).T @ np.log1p(counts) + SETTINGS.ridge * np.eye(len(names)))
+    ease = np.where(np.eye(len(names)), 0.0, -inverse / np.diag(inverse))
+    of_artist = ease[:, names.index(str(artist(WARM + song)))] / len(kin) if kin else np.zeros(len(names))
+
     for u in range(LISTENERS):
         expected = []
         for temperature in SETTINGS.temperatures:
@@ -64,6 +70,7 @@ def test_evidence_of_a_pair_equals_the_loop(song: int) -> None:
             expected.append(np.log(weights[np.isin(nearest, songs_of[u])].sum() / weights.sum() + LEAST))
         expected.append(np.log1p(np.isin(songs_of[u], kin).sum()))
         expected.append(np.log(sum(says_of_kin[v] for v in songs_of[u]) + LEAST_OF_PARTNERS))
+        expected.append(np.log1p(counts[u]) @ of_artist)
         expected.append(cosine(lies[u], place))
         np.testing.assert_allclose(pairs[u], expected, rtol=1e-3, atol=1e-4)
 
