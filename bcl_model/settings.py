@@ -23,7 +23,7 @@ SLOPE = 0.01  # of the LeakyReLU below zero, in training (encoder.py) and servin
 
 class Similarity(StrEnum):
     DOT = "dot"  # FOUND: the inner product of two song vectors
-    COSINE = "cosine"  # our reconstruction: what the live system compares, free of popularity by norm
+    COSINE = "cosine"  # our reconstruction: what is served and compared, however it was trained
 
 
 class Grouping(StrEnum):
@@ -68,6 +68,13 @@ class CorrelationOn(StrEnum):
 class ContrastFrom(StrEnum):
     CATALOGUE = "catalogue"  # uniform, without replacement: as in the ancestor (Yao et al.)
     PAIRS = "pairs"  # the ablation: follows the power law of the training pairs
+
+
+class Through(StrEnum):
+    """What leads from a song to listeners, where no evidence is weighed."""
+
+    NEAR_SONGS = "near_songs"  # how many of them a listener heard
+    CROWD = "crowd"  # as live: cosine to the mean of their audiences, and to the song
 
 
 @dataclass(frozen=True)
@@ -160,7 +167,8 @@ class AugmentSettings:
 class ReachSettings:
     """How listeners are scored for a song that nobody has heard, in evaluation; all ours, the paper's way is CAT."""
 
-    fitted: bool = False  # by evidence weighed on the validation songs (reach.py, ranker.py); else through near songs
+    fitted: bool = False  # by evidence weighed on the validation songs (reach.py, ranker.py)
+    through: Through = Through.NEAR_SONGS  # if not fitted
     similarity: bool = True  # the model's similarities are evidence; off: the ablation that shows what they add
     fields: tuple[str, ...] = ()  # of words that a listener's own songs are counted by
     neighbours: int = 200  # nearest warm songs

@@ -186,7 +186,7 @@ class Run:
             if self.step % run.validate_every == 0 or self.step == run.steps:
                 pairs_per_second = (self.step - at) * run.pairs_per_step / (time.perf_counter() - since)
                 mean_loss = float(torch.stack(self.losses).mean())
-                recall = recall_of(self.encoder, self.resident, self.task, self.settings.ranking)
+                recall = recall_of(self.encoder, self.resident, self.task)
                 if recall > self.best_recall or not len(self.task.truth):
                     self.best, self.best_recall, self.best_step = self.weights(), recall, self.step
                 self.losses = []
@@ -320,11 +320,11 @@ def represent_all(encoder: Encoder, resident: Batch, at_once: int = 8192) -> Ten
 
 
 @torch.no_grad()
-def recall_of(encoder: Encoder, resident: Batch, task: Task, ranking: RankingSettings) -> float:
-    """Of the true neighbours of each held-out song, the share among its nearest training songs."""
+def recall_of(encoder: Encoder, resident: Batch, task: Task) -> float:
+    """Of the true neighbours of each held-out song, the share among its nearest training songs by what is served."""
     if not len(task.truth):
         return 0.0
-    vectors = compared(represent_all(encoder, resident), ranking)
+    vectors = functional.normalize(represent_all(encoder, resident), dim=-1)
     cold, warm = (torch.from_numpy(songs).to(vectors.device) for songs in (task.validation, task.training))
     scores = vectors[cold] @ vectors[warm].T  # (validation, training)
     nearest = scores.topk(min(RECALL_AT, len(task.training)), dim=1).indices.cpu().numpy()

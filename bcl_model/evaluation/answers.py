@@ -14,6 +14,7 @@ from scipy import sparse
 
 from bcl_model.artifact import Artifact
 from bcl_model.evaluation.trial import Ints, Trial
+from bcl_model.exact import unit_rows
 
 Scores: TypeAlias = npt.NDArray[np.floating[Any]]
 Fits: TypeAlias = Callable[[Ints], Scores]  # listeners -> (listeners, cold); asked for some at a time
@@ -40,6 +41,23 @@ def through_near_songs(trial: Trial, similarities: Scores, neighbours: int = NEI
 
     def fits(listeners: Ints) -> Scores:
         fit: Scores = (trial.heard[listeners] @ from_warm).toarray()
+        return fit
+
+    return fits
+
+
+def through_crowds(trial: Trial, embeddings: Scores) -> Fits:
+    """As live: the listener is the mean of the songs heard, and is compared with a crowd and with the song itself.
+
+    The crowd is the mean of the audiences of the song's nearest warm songs. Rows of `embeddings` are all songs.
+    """
+    warm, cold = embeddings[trial.warm], embeddings[trial.cold]
+    listeners = unit_rows(trial.heard @ warm)
+    audiences = unit_rows(trial.heard.T @ listeners)
+    compared = unit_rows(nearest(cold @ warm.T, NEIGHBOURS) @ audiences) + cold
+
+    def fits(some: Ints) -> Scores:
+        fit: Scores = listeners[some] @ compared.T
         return fit
 
     return fits

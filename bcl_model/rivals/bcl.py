@@ -1,4 +1,4 @@
-"""The model of this package as a method: trained on the warm songs of a trial, compared as it was trained to be."""
+"""The model of this package as a method: trained on the warm songs of a trial, compared by what is served."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from bcl_model.evaluation.answers import Answers, Method, Scores
+from bcl_model.evaluation.answers import Answers, Fits, Method, Scores, through_crowds
 from bcl_model.evaluation.trial import Ints, Trial, heard
 from bcl_model.inference import SongEncoder
-from bcl_model.settings import Similarity, TrainSettings
+from bcl_model.settings import Through, TrainSettings
 
 SPACE: Mapping[str, Sequence[Any]] = {
     "ranking.temperature": (0.05, 0.1, 0.2),
@@ -28,20 +28,20 @@ def trained(settings: TrainSettings) -> Method:
         validation[trial.validation] = True
         own = replace(settings, run=replace(settings.run, seed=trial.seed))
         artifact = train(trial.contents, trial.known, own, trial.fields, held_out=held_out, validation=validation)
-        encoder = SongEncoder(artifact)
-        if settings.ranking.similarity is Similarity.DOT:
-            vectors: Scores = encoder.represent(trial.contents)
-        else:
-            vectors = encoder.embed(trial.contents)
+        vectors = SongEncoder(artifact).embed(trial.contents)
         similarities = vectors[trial.cold] @ vectors[trial.warm].T
-        if not settings.reach.fitted:
-            return Answers(similarities, artifact=artifact)
-        return replace(_reaching(trial, vectors, similarities, own), artifact=artifact)
+        return Answers(similarities, _fits(trial, vectors, similarities, own), artifact)
 
     return answers
 
 
-def _reaching(trial: Trial, vectors: Scores, similarities: Scores, settings: TrainSettings) -> Answers:
+def _fits(trial: Trial, vectors: Scores, similarities: Scores, settings: TrainSettings) -> Fits | None:
+    if settings.reach.fitted:
+        return _by_evidence(trial, vectors, similarities, settings)
+    return through_crowds(trial, vectors) if settings.reach.through is Through.CROWD else None
+
+
+def _by_evidence(trial: Trial, vectors: Scores, similarities: Scores, settings: TrainSettings) -> Fits:
     """Evidence is weighed on the validation songs as if they were cold, with the plays of the other warm songs."""
     from bcl_model.ranker import fitted
     from bcl_model.reach import evidence
@@ -63,7 +63,7 @@ def _reaching(trial: Trial, vectors: Scores, similarities: Scores, settings: Tra
     def fits(listeners: Ints) -> Scores:
         return ranker.scores(now, listeners)
 
-    return Answers(similarities, fits)
+    return fits
 
 
 def _mask(trial: Trial, songs: Ints) -> np.ndarray[Any, np.dtype[np.bool_]]:

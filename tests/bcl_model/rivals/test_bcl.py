@@ -11,7 +11,7 @@ from bcl_model.evaluation.trial import split_of
 from bcl_model.fields import inferred
 from bcl_model.rivals.bcl import trained
 from bcl_model.rivals.simple import at_random, popularity
-from bcl_model.settings import AudienceSettings, ReachSettings
+from bcl_model.settings import AudienceSettings, ReachSettings, Similarity, Through
 from tests.builders.songs import quick, world
 
 CONTENTS, PLAYS = world(songs=800, listeners=600, plays=20)
@@ -35,6 +35,16 @@ def answers() -> Answers:
 def test_evidence_finds_the_listeners_of_cold_songs(answers: Answers) -> None:
     assert precision(answers) > 2 * max(precision(at_random(SPLIT.trial)), precision(popularity(SPLIT.trial)))
     assert answers.artifact is not None and answers.artifact.audiences.tables.keys() == {"genre"}
+
+
+@pytest.mark.parametrize("similarity", Similarity)
+def test_vectors_are_compared_as_they_are_served(similarity: Similarity) -> None:
+    """By cosine, however they were trained; the crowd finds listeners too."""
+    settings = replace(quick(steps=40), reach=ReachSettings(through=Through.CROWD))
+    found = trained(replace(settings, ranking=replace(settings.ranking, similarity=similarity)))(SPLIT.trial)
+
+    assert np.abs(found.similarities).max() < 1 + 1e-6
+    assert found.fits is not None and precision(found) > 1.5 * precision(at_random(SPLIT.trial))
 
 
 def test_the_model_may_be_left_out_of_the_evidence(answers: Answers) -> None:

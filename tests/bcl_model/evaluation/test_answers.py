@@ -1,0 +1,51 @@
+"""How a song that nobody heard reaches listeners: through near songs, and through the crowd, as slow loops say it."""
+
+import numpy as np
+
+from bcl_model.evaluation.answers import NEIGHBOURS, Scores, through_crowds, through_near_songs
+from bcl_model.evaluation.trial import split_of
+from bcl_model.exact import unit_rows
+from bcl_model.fields import inferred
+from tests.builders.songs import world
+
+CONTENTS, PLAYS = world(songs=300, listeners=80, plays=12)
+TRIAL = split_of(CONTENTS, PLAYS, inferred(CONTENTS), share=0.05).trial
+VECTORS = unit_rows(np.random.default_rng(1).normal(size=(len(CONTENTS), 8))).astype(np.float32)
+SIMILARITIES = VECTORS[TRIAL.cold] @ VECTORS[TRIAL.warm].T
+LISTENERS = np.arange(TRIAL.listeners)[::3]
+
+
+def unit(vector: Scores) -> Scores:
+    length = np.linalg.norm(vector)
+    return vector / length if length else vector
+
+
+def nearest(song: int) -> list[int]:
+    return np.argsort(-SIMILARITIES[song])[:NEIGHBOURS].tolist()
+
+
+def test_a_listener_fits_as_far_as_they_heard_near_songs() -> None:
+    heard = TRIAL.heard.toarray()
+    slow = [
+        [
+            sum(SIMILARITIES[song, near] * heard[listener, near] for near in nearest(song))
+            for song in range(len(TRIAL.cold))
+        ]
+        for listener in LISTENERS
+    ]
+    np.testing.assert_allclose(through_near_songs(TRIAL, SIMILARITIES)(LISTENERS), slow, atol=1e-5)
+
+
+def test_a_listener_fits_as_far_as_they_are_near_the_song_and_its_crowd() -> None:
+    heard, warm = TRIAL.heard.toarray(), VECTORS[TRIAL.warm]
+    lies = [unit(sum((warm[song] for song in np.flatnonzero(row)), np.zeros(8))) for row in heard]
+    audiences = [unit(sum((lies[one] for one in np.flatnonzero(column)), np.zeros(8))) for column in heard.T]
+    crowds = [
+        unit(sum((SIMILARITIES[song, near] * audiences[near] for near in nearest(song)), np.zeros(8)))
+        for song in range(len(TRIAL.cold))
+    ]
+    slow = [
+        [lies[listener] @ crowd + lies[listener] @ own for crowd, own in zip(crowds, VECTORS[TRIAL.cold], strict=True)]
+        for listener in LISTENERS
+    ]
+    np.testing.assert_allclose(through_crowds(TRIAL, VECTORS)(LISTENERS), slow, atol=1e-5)
