@@ -11,7 +11,7 @@ a song's content is encoded once for them all. Negatives are uniform and drawn o
 128 for each pair.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,9 @@ from bcl_model.errors import BadModelSettings
 from bcl_model.evaluation.answers import Answers, Method, Scores
 from bcl_model.evaluation.trial import Ints, Trial
 from bcl_model.fields import Fields
-from bcl_model.rivals.content import KIN, content_of
+from bcl_model.rivals.content import KinSettings, content_of
 from bcl_model.rivals.descent import descend, drawn
-from bcl_model.settings import AudienceSettings, EncoderSettings
+from bcl_model.settings import EncoderSettings
 from bcl_model.train import forgetting, represent_all
 
 
@@ -41,7 +41,7 @@ class ClcRecSettings:
     listeners_per_song: int = 32
     learning_rate: float = 1e-2
     unknown_share: float = 0.3  # of the words replaced by the unknown word
-    audience: AudienceSettings = KIN
+    audience: KinSettings = field(default_factory=KinSettings)
 
     def __post_init__(self) -> None:
         for name in ("weight", "replaced"):

@@ -4,6 +4,8 @@ The audiences follow from the plays of warm songs alone. A song never sees its o
 if nobody had heard it, as a cold one does (see kin.py).
 """
 
+from dataclasses import dataclass
+
 from bcl_model.audiences import fields_with_audiences
 from bcl_model.encoder import Batch, tensors_of
 from bcl_model.evaluation.trial import Trial
@@ -11,7 +13,10 @@ from bcl_model.fields import Fields
 from bcl_model.kin import with_audiences
 from bcl_model.settings import AudienceSettings
 
-KIN = AudienceSettings(("artist", "album"))  # as config/models has it for ours; data without these fields goes without
+
+@dataclass(frozen=True)
+class KinSettings(AudienceSettings):
+    fields: tuple[str, ...] = ("artist", "album")  # as config/models has it for ours; data without them goes without
 
 
 def content_of(trial: Trial, audience: AudienceSettings) -> tuple[Fields, Batch]:

@@ -10,7 +10,7 @@ step takes all pairs of some listeners and some songs, drawn evenly. Listeners a
 left out; networks and sampling are ours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +21,10 @@ from bcl_model.errors import BadModelSettings
 from bcl_model.evaluation.answers import Answers, Method, Scores
 from bcl_model.evaluation.trial import Ints, Trial
 from bcl_model.fields import Fields
-from bcl_model.rivals.content import KIN, content_of
+from bcl_model.rivals.content import KinSettings, content_of
 from bcl_model.rivals.descent import descend, drawn
 from bcl_model.rivals.factors import factors
-from bcl_model.settings import AudienceSettings, EncoderSettings
+from bcl_model.settings import EncoderSettings
 from bcl_model.train import forgetting
 
 SONGS_AT_ONCE = 8192
@@ -40,7 +40,7 @@ class DropoutNetSettings:
     learning_rate: float = 5e-3
     weight_decay: float = 1e-6
     unknown_share: float = 0.1  # of the words replaced by the unknown word
-    audience: AudienceSettings = KIN
+    audience: KinSettings = field(default_factory=KinSettings)
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout <= 1:

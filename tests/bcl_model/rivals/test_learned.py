@@ -14,9 +14,10 @@ from bcl_model.evaluation.measures import judged
 from bcl_model.evaluation.trial import split_of
 from bcl_model.fields import Content, inferred
 from bcl_model.rivals.clcrec import ClcRecSettings, clcrec, first_among, joint_loss
+from bcl_model.rivals.content import KinSettings
 from bcl_model.rivals.dropout_net import DropoutNetSettings, dropout_net
 from bcl_model.rivals.simple import popularity
-from bcl_model.settings import AudienceSettings
+from bcl_model.settings import section
 from tests.builders.songs import world
 
 CONTENTS, PLAYS = world()
@@ -83,7 +84,7 @@ def test_equal_products_are_a_lottery() -> None:
 
 
 @pytest.mark.parametrize(
-    "method", [partial(made, replace(of, audience=AudienceSettings(("genre",), 16))) for made, of in LEARNED]
+    "method", [partial(made, replace(of, audience=KinSettings(("genre",), 16))) for made, of in LEARNED]
 )
 def test_a_cold_song_is_placed_by_the_audience_of_its_kin(method: Callable[[], Method]) -> None:
     """The words alone say nothing: every one is made unknown. What is left is whom the songs of its genre reached."""
@@ -93,6 +94,13 @@ def test_a_cold_song_is_placed_by_the_audience_of_its_kin(method: Callable[[], M
     told = judged(split, method()(split.trial), 40).means()["song_to_listeners_precision_at_40"]
 
     assert told > 2 * judged(split, popularity(split.trial), 40).means()["song_to_listeners_precision_at_40"]
+
+
+@pytest.mark.parametrize("kind", [DropoutNetSettings, ClcRecSettings])
+def test_a_part_of_the_audience_settings_leaves_the_rest_as_it_is(
+    kind: type[DropoutNetSettings] | type[ClcRecSettings],
+) -> None:
+    assert section(kind, {"audience": {"width": 32}}, "settings").audience == KinSettings(("artist", "album"), 32)
 
 
 @pytest.mark.parametrize("method", [dropout_net(replace(DROPOUT_NET, steps=5)), clcrec(replace(CLCREC, steps=5))])
