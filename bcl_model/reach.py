@@ -40,8 +40,7 @@ class Evidence:
     counts: tuple[sparse.csr_array, ...]  # (listeners, words): songs heard that say a word
     words: tuple[sparse.csr_array, ...]  # (words, songs)
     partners: tuple[sparse.csr_array, ...]  # (warm, songs): what hearing one says of the songs' kin
-    logs: tuple[sparse.csr_array, ...]  # (listeners, words): of the counts
-    others: tuple[Floats, ...]  # (words, songs)
+    others: tuple[Floats, ...]  # (words, songs): from log counts
     lies: Floats  # (listeners, width)
     kin: tuple[Floats, ...]  # (width, songs)
     of_songs: Floats  # (songs, features)
@@ -51,10 +50,10 @@ class Evidence:
         """(listeners, songs, features)."""
         heard = self.heard[listeners]
         features = [_log_of(heard @ shares, LEAST) for shares in self.near]
-        spoken = zip(self.counts, self.words, strict=True)
-        features += [_log_of(counts[listeners] @ words, 1) for counts, words in spoken]
+        counted = [counts[listeners] for counts in self.counts]
+        features += [_log_of(counts @ words, 1) for counts, words in zip(counted, self.words, strict=True)]
         features += [_log_of(heard @ partners, LEAST_OF_PARTNERS) for partners in self.partners]
-        features += [logs[listeners] @ others for logs, others in zip(self.logs, self.others, strict=True)]
+        features += [log_counts(counts) @ others for counts, others in zip(counted, self.others, strict=True)]
         features += [self.lies[listeners] @ places for places in self.kin]
         return np.stack(features, axis=-1, dtype=np.float32)
 
@@ -92,7 +91,6 @@ def evidence(
         tuple(counts),
         tuple(words),
         tuple(partners),
-        tuple(log_counts(one) for one in counts),
         tuple(others),
         _unit(tastes.lies),
         tuple(kin),

@@ -46,15 +46,14 @@ def through_near_songs(trial: Trial, similarities: Scores, neighbours: int = NEI
     return fits
 
 
-def through_crowds(trial: Trial, embeddings: Scores) -> Fits:
+def through_crowds(trial: Trial, embeddings: Scores, similarities: Scores) -> Fits:
     """As live: the listener is the mean of the songs heard, and is compared with a crowd and with the song itself.
 
     The crowd is the mean of the audiences of the song's nearest warm songs. Rows of `embeddings` are all songs.
     """
-    warm, cold = embeddings[trial.warm], embeddings[trial.cold]
-    listeners = unit_rows(trial.heard @ warm)
+    listeners = unit_rows(trial.heard @ embeddings[trial.warm])
     audiences = unit_rows(trial.heard.T @ listeners)
-    compared = unit_rows(nearest(cold @ warm.T, NEIGHBOURS) @ audiences) + cold
+    compared = unit_rows(nearest(similarities, NEIGHBOURS) @ audiences) + embeddings[trial.cold]
 
     def fits(some: Ints) -> Scores:
         fit: Scores = listeners[some] @ compared.T

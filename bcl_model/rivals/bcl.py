@@ -38,7 +38,7 @@ def trained(settings: TrainSettings) -> Method:
 def _fits(trial: Trial, vectors: Scores, similarities: Scores, settings: TrainSettings) -> Fits | None:
     if settings.reach.fitted:
         return _by_evidence(trial, vectors, similarities, settings)
-    return through_crowds(trial, vectors) if settings.reach.through is Through.CROWD else None
+    return through_crowds(trial, vectors, similarities) if settings.reach.through is Through.CROWD else None
 
 
 def _by_evidence(trial: Trial, vectors: Scores, similarities: Scores, settings: TrainSettings) -> Fits:

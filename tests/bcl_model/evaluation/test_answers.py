@@ -48,4 +48,4 @@ def test_a_listener_fits_as_far_as_they_are_near_the_song_and_its_crowd() -> Non
         [lies[listener] @ crowd + lies[listener] @ own for crowd, own in zip(crowds, VECTORS[TRIAL.cold], strict=True)]
         for listener in LISTENERS
     ]
-    np.testing.assert_allclose(through_crowds(TRIAL, VECTORS)(LISTENERS), slow, atol=1e-5)
+    np.testing.assert_allclose(through_crowds(TRIAL, VECTORS, SIMILARITIES)(LISTENERS), slow, atol=1e-5)
