@@ -1,7 +1,8 @@
 """What a trial says of its songs, beside where the audiences of their kin lie: as our models are told it, no less.
 
-The audiences follow from the plays of warm songs alone. A song never sees its own, so a warm song stands where it would
-if nobody had heard it, as a cold one does (see kin.py).
+The audiences follow from the plays of warm songs alone. A song with kin never sees its own, so a warm song stands where
+it would if nobody had heard it, as a cold one does (see kin.py). A flaw: one without kin, the only warm song of its
+artist, is completed from the table, and so from its own plays.
 """
 
 from dataclasses import dataclass
