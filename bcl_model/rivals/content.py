@@ -1,8 +1,7 @@
 """What a trial says of its songs, beside where the audiences of their kin lie: as our models are told it, no less.
 
-The audiences follow from the plays of warm songs alone. A song with kin never sees its own, so a warm song stands where
-it would if nobody had heard it, as a cold one does (see kin.py). A flaw: one without kin, the only warm song of its
-artist, is completed from the table, and so from its own plays.
+The audiences follow from the plays of warm songs alone, and no song sees its own: a warm one stands where it would if
+nobody had heard it, as a cold one does (see kin.py).
 """
 
 from dataclasses import dataclass
@@ -22,6 +21,6 @@ class KinSettings(AudienceSettings):
 
 def content_of(trial: Trial, audience: AudienceSettings) -> tuple[Fields, Batch]:
     """Fields that are learned on the warm songs, and all songs as they encode them."""
-    contents, audiences = with_audiences(trial.contents, trial.known, audience)
+    contents, _ = with_audiences(trial.contents, trial.known, audience)
     fields = fields_with_audiences(trial.fields, audience).learned([contents[song] for song in trial.warm])
-    return fields, tensors_of(fields.encode(audiences.completed(contents)))
+    return fields, tensors_of(fields.encode(contents))

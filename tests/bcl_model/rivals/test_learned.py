@@ -14,7 +14,7 @@ from bcl_model.evaluation.measures import judged
 from bcl_model.evaluation.trial import split_of
 from bcl_model.fields import Content, inferred
 from bcl_model.rivals.clcrec import ClcRecSettings, clcrec, first_among, joint_loss
-from bcl_model.rivals.content import KinSettings
+from bcl_model.rivals.content import KinSettings, content_of
 from bcl_model.rivals.dropout_net import DropoutNetSettings, dropout_net
 from bcl_model.rivals.simple import popularity
 from bcl_model.settings import section
@@ -94,6 +94,18 @@ def test_a_cold_song_is_placed_by_the_audience_of_its_kin(method: Callable[[], M
     told = judged(split, method()(split.trial), 40).means()["song_to_listeners_precision_at_40"]
 
     assert told > 2 * judged(split, popularity(split.trial), 40).means()["song_to_listeners_precision_at_40"]
+
+
+def test_no_warm_song_sees_its_own_plays() -> None:
+    """Nobody shares the genre of the first warm song: it is told nothing of an audience, as if nobody had heard it."""
+    alone = SPLIT.trial.warm[0]
+    contents = [Content({"genre": "one" if n == alone else "other"}) for n in range(len(CONTENTS))]
+    trial = replace(SPLIT.trial, contents=contents, fields=inferred(contents))
+
+    _, told = content_of(trial, KinSettings(("genre",), 16))
+
+    says_so = {name: row for name, row in told.items() if name.startswith("genre_")}
+    assert says_so and all(not values[alone].any() for values in says_so.values())
 
 
 @pytest.mark.parametrize("kind", [DropoutNetSettings, ClcRecSettings])
