@@ -9,6 +9,7 @@ one narrow product.
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from bcl_model.reach import Evidence, Ints
 from bcl_model.settings import ReachSettings
 
 LISTENERS_AT_ONCE = 256  # bounds the memory of pairs
-MOST_PAIRS, PAIRS_PER_STEP = 40_000, 256  # heard ones
+ENOUGH_PAIRS, PAIRS_PER_STEP = 20_000, 256  # heard ones; listeners are left out while enough pairs are left
 SAME = 1e-4  # a feature that varies less says nothing
 
 
@@ -86,33 +87,34 @@ def _surprise(own: Tensor, others: Tensor) -> Tensor:
 
 
 def _sample(evidence: Evidence, heard: sparse.csr_array, settings: ReachSettings, seed: int) -> tuple[Floats, Bools]:
-    """Features of some heard pairs, each before other listeners of its song and other songs of its listener.
+    """Features of pairs that some listeners heard, each before others of those listeners and other songs of its own.
 
     (pairs, 1 + 2 negatives, features), and (pairs, 2 negatives): which of the others are heard as well.
     """
-    listeners, songs = heard.tocoo().coords
-    if not len(listeners):
+    if not heard.nnz:
         raise BadData("nobody heard any of the validation songs, so evidence cannot be weighed: hold out more songs")
     rng = np.random.default_rng([seed, 0x4EAC])
-    some = rng.permutation(len(listeners))[:MOST_PAIRS]
-    listeners, songs = listeners[some, None], songs[some, None]
-    shape = (len(some), settings.negatives)
+    asked = ceil(heard.shape[0] * min(1.0, ENOUGH_PAIRS / heard.nnz))
+    some = np.sort(rng.permutation(heard.shape[0])[:asked])
+    heard = heard[some]
+    listeners, songs = (places[:, None] for places in heard.tocoo().coords)
+    shape = (len(listeners), settings.negatives)
     who = np.hstack([listeners, rng.integers(heard.shape[0], size=shape), np.broadcast_to(listeners, shape)])
     what = np.hstack([songs, np.broadcast_to(songs, shape), rng.integers(heard.shape[1], size=shape)])
     is_heard = np.asarray(heard[who.ravel(), what.ravel()]).reshape(who.shape)[:, 1:] != 0
-    return _features(evidence, who.ravel(), what.ravel()).reshape(*who.shape, -1), is_heard
+    return _features(evidence, some, who.ravel(), what.ravel()).reshape(*who.shape, -1), is_heard
 
 
-def _features(evidence: Evidence, who: Ints, what: Ints) -> Floats:
-    """Of pairs in any order; evidence is computed a block of listeners at a time."""
+def _features(evidence: Evidence, listeners: Ints, who: Ints, what: Ints) -> Floats:
+    """Of pairs in any order, `who` counted within `listeners`; evidence is computed a block of listeners at a time."""
     order = np.argsort(who, kind="stable")
-    of_pair, of_song, of_listener = evidence.of_pairs(np.arange(1)), evidence.of_songs, evidence.of_listeners
+    of_pair, of_song, of_listener = evidence.of_pairs(listeners[:1]), evidence.of_songs, evidence.of_listeners
     features = np.empty((len(who), of_pair.shape[-1] + of_song.shape[1] + of_listener.shape[1]), np.float32)
-    for start in range(0, len(of_listener), LISTENERS_AT_ONCE):
-        some = np.arange(start, min(start + LISTENERS_AT_ONCE, len(of_listener)))
-        first, last = np.searchsorted(who, [some[0], some[-1] + 1], sorter=order)
+    for start in range(0, len(listeners), LISTENERS_AT_ONCE):
+        some = listeners[start : start + LISTENERS_AT_ONCE]
+        first, last = np.searchsorted(who, [start, start + len(some)], sorter=order)
         rows = order[first:last]
-        at, song = who[rows], what[rows]
-        pairs = evidence.of_pairs(some)[at - start, song]
-        features[rows] = np.concatenate([pairs, of_song[song], of_listener[at]], axis=1)
+        at, song = who[rows] - start, what[rows]
+        pairs = evidence.of_pairs(some)[at, song]
+        features[rows] = np.concatenate([pairs, of_song[song], of_listener[some[at]]], axis=1)
     return features

@@ -6,33 +6,55 @@ from typing import Any
 
 import numpy as np
 
+from bcl_model.artifact import Artifact
 from bcl_model.evaluation.answers import Answers, Fits, Method, Scores, through_crowds
-from bcl_model.evaluation.trial import Ints, Trial, heard
+from bcl_model.evaluation.trial import Bools, Ints, Trial, heard
+from bcl_model.fields import Content, Fields
 from bcl_model.inference import SongEncoder
-from bcl_model.settings import Through, TrainSettings
+from bcl_model.pairs import Interactions
+from bcl_model.remembered import remembered
+from bcl_model.settings import ReachSettings, Through, TrainSettings
 
 SPACE: Mapping[str, Sequence[Any]] = {
     "ranking.temperature": (0.05, 0.1, 0.2),
     "contrast.weight": (0.03, 0.1, 0.3),
+    "contrast.temperature": (0.1, 0.2, 0.4),
     "run.learning_rate": (3e-4, 1e-3, 3e-3),
+    "run.weight_decay": (1e-6, 1e-5, 1e-4),
 }
 
 
 def trained(settings: TrainSettings) -> Method:
     def answers(trial: Trial) -> Answers:
-        from bcl_model.train import train  # the other methods need no torch
-
-        held_out = np.ones(len(trial.contents), dtype=bool)
-        held_out[trial.warm] = False
-        validation = np.zeros(len(trial.contents), dtype=bool)
-        validation[trial.validation] = True
         own = replace(settings, run=replace(settings.run, seed=trial.seed))
-        artifact = train(trial.contents, trial.known, own, trial.fields, held_out=held_out, validation=validation)
+        model = _model(
+            trial.contents,
+            trial.known,
+            replace(own, reach=ReachSettings()),  # what is trained does not follow from how listeners are scored
+            trial.fields,
+            _mask(trial, np.setdiff1d(np.arange(len(trial.contents)), trial.warm)),
+            _mask(trial, trial.validation),
+        )
+        artifact = Artifact.of(model.weights, own, model.fields, model.metrics, model.audiences)
         vectors = SongEncoder(artifact).embed(trial.contents)
         similarities = vectors[trial.cold] @ vectors[trial.warm].T
         return Answers(similarities, _fits(trial, vectors, similarities, own), artifact)
 
     return answers
+
+
+@remembered(4)  # one for each of BPR, RFM, CFM and BCL, which are scored in several ways
+def _model(
+    contents: Sequence[Content],
+    plays: Interactions,
+    settings: TrainSettings,
+    fields: Fields,
+    held_out: Bools,
+    validation: Bools,
+) -> Artifact:
+    from bcl_model.train import train  # the other methods need no torch
+
+    return train(contents, plays, settings, fields, held_out=held_out, validation=validation)
 
 
 def _fits(trial: Trial, vectors: Scores, similarities: Scores, settings: TrainSettings) -> Fits | None:
@@ -66,7 +88,7 @@ def _by_evidence(trial: Trial, vectors: Scores, similarities: Scores, settings: 
     return fits
 
 
-def _mask(trial: Trial, songs: Ints) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _mask(trial: Trial, songs: Ints) -> Bools:
     mask = np.zeros(len(trial.contents), dtype=bool)
     mask[songs] = True
     return mask

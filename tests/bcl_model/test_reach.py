@@ -105,12 +105,15 @@ def test_scores_equal_the_layer_over_all_features_at_once() -> None:
             assert scores[u, c] == pytest.approx(float(hidden @ torch.from_numpy(out)), rel=1e-4, abs=1e-4)
 
 
-def test_what_tells_is_weighed_and_a_seed_repeats_it() -> None:
+@pytest.mark.parametrize("enough", [20_000, 100], ids=["every listener", "some listeners"])
+def test_what_tells_is_weighed_and_a_seed_repeats_it(enough: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those who heard a song of the artist hear the new one: fitted on some songs, it is found on the others."""
+    monkeypatch.setattr("bcl_model.ranker.ENOUGH_PAIRS", enough)
     of = found(None)
     follows = of.of_pairs(np.arange(LISTENERS))[..., 0] > 0  # (listeners, songs)
     half = np.arange(4)
     part = evidence(CONTENTS, HEARD, np.arange(WARM), WARM + half, None, SETTINGS)
+    assert 100 < follows[:, half].sum() < 20_000
 
     ranker, again = (fitted(part, sparse.csr_array(follows[:, half] * 1.0), SETTINGS, seed=1) for _ in range(2))
 

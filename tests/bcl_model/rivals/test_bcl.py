@@ -54,3 +54,16 @@ def test_the_model_may_be_left_out_of_the_evidence(answers: Answers) -> None:
     assert FITTED.reach.similarity and answers.fits is not None and without.fits is not None
     np.testing.assert_array_equal(answers.similarities, without.similarities)
     assert (answers.fits(listeners) != without.fits(listeners)).any()
+
+
+def test_a_model_that_is_scored_in_several_ways_is_trained_once(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("bcl_model.train.train")
+    by_crowd = replace(FITTED, reach=ReachSettings(through=Through.CROWD))
+
+    found = trained(by_crowd)(SPLIT.trial)
+
+    assert answers.artifact is not None and found.artifact is not None
+    assert found.artifact.settings.reach == by_crowd.reach != answers.artifact.settings.reach
+    np.testing.assert_array_equal(answers.similarities, found.similarities)

@@ -31,6 +31,17 @@ def test_the_ancestors_mask_whole_fields(folder: Path, name: str) -> None:
     assert (augment.reading, augment.operator) == (Reading.KEEP_OWN, Operator.RANDOM)
 
 
+@pytest.mark.parametrize(
+    ("name", "of"), [*((f"{one}_by_crowd", one) for one in ("bpr", "rfm", "cfm", "bcl")), ("evidence", "bpr")]
+)
+def test_an_ablation_changes_only_how_listeners_are_found(name: str, of: str) -> None:
+    ablated, whole = (read_settings(MODELS / f"{one}.toml") for one in (name, of))
+
+    assert replace(ablated, reach=whole.reach) == whole
+    assert whole.reach.fitted and whole.reach.similarity
+    assert not (ablated.reach.fitted and ablated.reach.similarity)
+
+
 def untuned(settings: TrainSettings) -> TrainSettings:
     """Without what a search may have chosen."""
     for section, name in (key.split(".") for key in SPACE):
