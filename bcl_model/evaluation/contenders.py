@@ -4,7 +4,6 @@ A name is a TOML file, or stands for config/models/NAME.toml, or for a method wi
 `method = "..."` at its top, or is of a BCL model.
 """
 
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +40,8 @@ class Contender:
             raise BadModelSettings(f"{self.name}: {error}") from None
 
     def digest(self) -> str:
-        return sha256(json.dumps([self.method, self.table], sort_keys=True).encode()).hexdigest()
+        """The same for the same settings, whether a default is said or not."""
+        return sha256(repr((self.method, self.rival.read(self.table))).encode()).hexdigest()
 
 
 def contender(name: str, models: Path) -> Contender:

@@ -18,8 +18,12 @@ Space: TypeAlias = Mapping[str, Sequence[Any]]  # setting, with its section ("ra
 
 @dataclass(frozen=True)
 class Rival:
-    make: Callable[[Table], Method]  # raises BadModelSettings for what it does not know
+    read: Callable[[Table], Any]  # its settings as a value; raises BadModelSettings for what it does not know
+    method: Callable[[Any], Method]  # of these settings
     space: Space = field(default_factory=dict)  # empty: nothing to tune
+
+    def make(self, table: Table) -> Method:
+        return self.method(self.read(table))
 
     def space_of(self, table: Table) -> Space:
         """What a search may try beside these settings: a section of weight 0 is switched off and stays so."""
@@ -27,14 +31,13 @@ class Rival:
         return {key: values for key, values in self.space.items() if key.split(".")[0] not in off}
 
 
+def read(kind: type, **usual: Any) -> Callable[[Table], Any]:
+    return lambda table: section(kind, {**usual, **table}, "settings")
+
+
 def plain(method: Method) -> Rival:
     """One without settings."""
-
-    def make(table: Table) -> Method:
-        section(_Nothing, table, "settings")
-        return method
-
-    return Rival(make)
+    return Rival(read(_Nothing), lambda _: method)
 
 
 @dataclass(frozen=True)
@@ -42,40 +45,32 @@ class _Nothing:
     pass
 
 
-def _bcl(table: Table) -> Method:
-    return trained(section(TrainSettings, table, "settings"))
+def _dropout_net_settings(table: Table) -> Any:
+    from bcl_model.rivals.dropout_net import DropoutNetSettings  # the simple methods need no torch
+
+    return section(DropoutNetSettings, table, "settings")
 
 
-def _ease(usual: EaseSettings) -> Rival:
-    def make(table: Table) -> Method:
-        return by_words(section(EaseSettings, {"fields": usual.fields, **table}, "settings"))
+def _dropout_net(settings: Any) -> Method:
+    from bcl_model.rivals.dropout_net import dropout_net
 
-    return Rival(make, EASE_SPACE)
-
-
-def _headroom(table: Table) -> Method:
-    return headroom(section(HeadroomSettings, table, "settings"))
+    return dropout_net(settings)
 
 
-def _means(usual: MeansSettings) -> Rival:
-    def make(table: Table) -> Method:
-        return means(section(MeansSettings, {"fields": usual.fields, **table}, "settings"))
+def _clcrec_settings(table: Table) -> Any:
+    from bcl_model.rivals.clcrec import ClcRecSettings
 
-    return Rival(make, {"dimension": (32, 64, 128, 256)})
-
-
-def _dropout_net(table: Table) -> Method:
-    from bcl_model.rivals.dropout_net import DropoutNetSettings, dropout_net  # the simple methods need no torch
-
-    return dropout_net(section(DropoutNetSettings, table, "settings"))
+    return section(ClcRecSettings, table, "settings")
 
 
-def _clcrec(table: Table) -> Method:
-    from bcl_model.rivals.clcrec import ClcRecSettings, clcrec  # the simple methods need no torch
+def _clcrec(settings: Any) -> Method:
+    from bcl_model.rivals.clcrec import clcrec
 
-    return clcrec(section(ClcRecSettings, table, "settings"))
+    return clcrec(settings)
 
 
+MEANS_SPACE: Space = {"dimension": (32, 64, 128, 256)}
+HEADROOM_SPACE: Space = {"neighbours": (20, 50, 100), "pairs.per_song": (20, 50, 100)}
 EASE_SPACE: Space = {"ridge": (30.0, 100.0, 300.0, 1000.0), "own": (0.5, 1.0, 2.0, 4.0)}
 DROPOUT_NET_SPACE: Space = {
     "dropout": (0.7, 0.8, 0.9),
@@ -88,19 +83,21 @@ CLCREC_SPACE: Space = {
     "learning_rate": (5e-3, 1e-2, 2e-2),
 }
 
+ARTIST_AND_ALBUM = ("artist", "album")
+
 RIVALS: Mapping[str, Rival] = {
     "random": plain(at_random),
     "popularity": plain(popularity),
     "content": plain(content_neighbours),
     "artist": plain(same("artist")),
-    "artist_mean": _means(MeansSettings()),
-    "artist_album_mean": _means(MeansSettings(("artist", "album"))),
-    "dropout_net": Rival(_dropout_net, DROPOUT_NET_SPACE),
-    "clcrec": Rival(_clcrec, CLCREC_SPACE),
-    "headroom": Rival(_headroom, {"neighbours": (20, 50, 100), "pairs.per_song": (20, 50, 100)}),
-    "artist_ease": _ease(EaseSettings()),
-    "artist_album_ease": _ease(EaseSettings(("artist", "album"))),
-    "bcl": Rival(_bcl, SPACE),
+    "artist_mean": Rival(read(MeansSettings), means, MEANS_SPACE),
+    "artist_album_mean": Rival(read(MeansSettings, fields=ARTIST_AND_ALBUM), means, MEANS_SPACE),
+    "dropout_net": Rival(_dropout_net_settings, _dropout_net, DROPOUT_NET_SPACE),
+    "clcrec": Rival(_clcrec_settings, _clcrec, CLCREC_SPACE),
+    "headroom": Rival(read(HeadroomSettings), headroom, HEADROOM_SPACE),
+    "artist_ease": Rival(read(EaseSettings), by_words, EASE_SPACE),
+    "artist_album_ease": Rival(read(EaseSettings, fields=ARTIST_AND_ALBUM), by_words, EASE_SPACE),
+    "bcl": Rival(read(TrainSettings), trained, SPACE),
 }
 
 TABLE: tuple[str, ...] = (  # what is compared on real data, in this order; files of config/models or RIVALS

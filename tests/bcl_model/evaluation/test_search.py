@@ -41,9 +41,15 @@ def small() -> Catalogue:
 def test_as_many_trials_as_wanted_or_as_there_are() -> None:
     assert [one.name for one in candidates(CLCREC, 6, 1)] == [f"clcrec-{n}" for n in range(6)]
     assert len({one.digest() for one in candidates(CLCREC, 6, 1)}) == 6
-    assert len(candidates(Contender("means", "artist_mean", {}), 50, 1)) <= 5  # four sizes, and as given
     assert candidates(Contender("random", "random", {}), 9, 1)[1:] == []
     assert candidates(DROPOUT_NET, 3, 1)[0].table == DROPOUT_NET.table
+
+
+def test_a_default_that_is_drawn_is_what_was_given() -> None:
+    sizes = [one.table.get("dimension") for one in candidates(Contender("means", "artist_mean", {}), 50, 1)]
+    assert sizes[0] is None and sorted(sizes[1:]) == [32, 64, 256]  # and 128, the default
+    cooler = candidates(BCL, 9, 1, ["contrast.temperature"])[1:]
+    assert sorted(one.table["contrast"]["temperature"] for one in cooler) == [0.2, 0.4]
 
 
 def test_a_trial_draws_the_same_of_what_methods_share() -> None:
