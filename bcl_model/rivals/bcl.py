@@ -18,9 +18,9 @@ from bcl_model.settings import ReachSettings, Through, TrainSettings
 SPACE: Mapping[str, Sequence[Any]] = {
     "ranking.temperature": (0.05, 0.1, 0.2),
     "contrast.weight": (0.03, 0.1, 0.3),
-    "contrast.temperature": (0.1, 0.2, 0.4),
+    "contrast.temperature": (0.05, 0.1, 0.2, 0.4),
     "run.learning_rate": (3e-4, 1e-3, 3e-3),
-    "run.weight_decay": (1e-6, 1e-5, 1e-4),
+    "run.weight_decay": (1e-6, 1e-5, 1e-4, 1e-3),
 }
 
 
