@@ -1,4 +1,4 @@
-"""What follows from plays alone, and was computed last: the methods of one split ask for the same again and again."""
+"""What was computed last, by what it follows from: the methods of one split ask for the same again and again."""
 
 from collections import OrderedDict
 from collections.abc import Callable
