@@ -111,10 +111,11 @@ def _described(args: argparse.Namespace) -> str:
 
 
 def _print(found: dict[str, Any]) -> None:
+    width = max(map(len, found["methods"]))
     for by, way in found["held_out_by"].items():
         for measure in next(iter(way["methods"].values())):
             print(f"\nheld out by {by}: {measure.replace('_', ' ')}")
             for name, of in way["methods"].items():
                 one = of[measure]
                 interval = f"  [{one['low']:.3f}, {one['high']:.3f}]" if found["seeds"] > 1 else ""
-                print(f"  {name:14} {one['mean']:.3f}{interval}")
+                print(f"  {name:{width}} {one['mean']:.3f}{interval}")
