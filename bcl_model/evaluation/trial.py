@@ -49,6 +49,12 @@ class Trial:
         """(listeners, warm) of 0 and 1."""
         return heard(self.known, self.warm, self.listeners)
 
+    def mask(self, songs: Ints) -> Bools:
+        """Over all rows of `contents`."""
+        mask = np.zeros(len(self.contents), dtype=bool)
+        mask[songs] = True
+        return mask
+
 
 @dataclass(frozen=True)
 class Split:
@@ -82,8 +88,8 @@ def split_of(
 
 def split_within(trial: Trial) -> Split:
     """The split on which settings are chosen: validation songs are cold, and the trial's own cold songs not there."""
-    cold = _mask(trial, trial.validation)
-    warm = _mask(trial, trial.warm) & ~cold
+    cold = trial.mask(trial.validation)
+    warm = trial.mask(trial.warm) & ~cold
     if not cold.any() or not warm.any():
         raise BadData(f"{cold.sum()} of {len(trial.warm)} warm songs are for validation, so nothing can be chosen")
     draw = np.random.default_rng([trial.seed, 0x1A57])
@@ -153,9 +159,3 @@ def _some(groups: Ints, among: Bools, share: float, draw: np.random.Generator) -
     order = order[sizes[order] > 0]
     before = np.cumsum(sizes[order]) - sizes[order]
     return np.isin(groups, order[before < share * len(groups)])
-
-
-def _mask(trial: Trial, songs: Ints) -> Bools:
-    mask = np.zeros(len(trial.contents), dtype=bool)
-    mask[songs] = True
-    return mask

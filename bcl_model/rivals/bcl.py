@@ -32,8 +32,8 @@ def trained(settings: TrainSettings) -> Method:
             trial.known,
             replace(own, reach=ReachSettings()),  # what is trained does not follow from how listeners are scored
             trial.fields,
-            _mask(trial, np.setdiff1d(np.arange(len(trial.contents)), trial.warm)),
-            _mask(trial, trial.validation),
+            ~trial.mask(trial.warm),
+            trial.mask(trial.validation),
         )
         artifact = Artifact.of(model.weights, own, model.fields, model.metrics, model.audiences)
         vectors = SongEncoder(artifact).embed(trial.contents)
@@ -70,11 +70,11 @@ def _by_evidence(trial: Trial, vectors: Scores, similarities: Scores, settings: 
 
     reach, songs = settings.reach, trial.validation
     others = np.setdiff1d(trial.warm, songs)
-    before = heard(trial.known.of_songs(_mask(trial, others)), others, trial.listeners)
+    before = heard(trial.known.of_songs(trial.mask(others)), others, trial.listeners)
     near = vectors[songs] @ vectors[others].T if reach.similarity else None
     ranker = fitted(
         evidence(trial.contents, before, others, songs, near, reach),
-        heard(trial.known.of_songs(_mask(trial, songs)), songs, trial.listeners),
+        heard(trial.known.of_songs(trial.mask(songs)), songs, trial.listeners),
         reach,
         settings.run.seed,
     )
@@ -86,9 +86,3 @@ def _by_evidence(trial: Trial, vectors: Scores, similarities: Scores, settings: 
         return ranker.scores(now, listeners)
 
     return fits
-
-
-def _mask(trial: Trial, songs: Ints) -> Bools:
-    mask = np.zeros(len(trial.contents), dtype=bool)
-    mask[songs] = True
-    return mask

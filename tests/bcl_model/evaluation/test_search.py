@@ -48,8 +48,8 @@ def test_as_many_trials_as_wanted_or_as_there_are() -> None:
 def test_a_default_that_is_drawn_is_what_was_given() -> None:
     sizes = [one.table.get("dimension") for one in candidates(Contender("means", "artist_mean", {}), 50, 1)]
     assert sizes[0] is None and sorted(sizes[1:]) == [32, 64, 256]  # and 128, the default
-    cooler = candidates(BCL, 9, 1, ["contrast.temperature"])[1:]
-    assert sorted(one.table["contrast"]["temperature"] for one in cooler) == [0.05, 0.2, 0.4]
+    drawn = candidates(BCL, 9, 1, ["contrast.temperature"])[1:]
+    assert sorted(one.table["contrast"]["temperature"] for one in drawn) == [0.05, 0.2, 0.4]
 
 
 def test_a_trial_draws_the_same_of_what_methods_share() -> None:
