@@ -12,6 +12,7 @@ Variants: TypeAlias = dict[str, TrainSettings]
 
 BPR, RFM, CFM, BCL = "BPR only", "BPR + RFM", "BPR + CFM", "BCL"
 SHARES, GROUP_TEMPERATURES = (0.25, 0.5, 0.75), (0.25, 1.0, 4.0)
+CONTRASTED = (128, 256, 512, 1024)
 WEIGHTS, TEMPERATURES = (0.03, 0.1, 0.3, 1.0), (0.05, 0.1, 0.2, 0.5)
 EVERY, DECAYS = (10, 30, 100, 300), (0.0, 0.9, 0.99, 0.999)
 LEARNING_RATES, RANKING_TEMPERATURES = (3e-4, 1e-3, 3e-3), (0.05, 0.1, 0.2)
@@ -41,7 +42,7 @@ def operators(base: TrainSettings) -> Variants:
 
 
 def views(base: TrainSettings) -> Variants:
-    """How the groups of the two views are drawn, and which songs are contrasted."""
+    """How the groups of the two views are drawn, and which and how many songs are contrasted."""
     found = {AS_SET: base}
     for kind in Grouping:
         if kind is not base.grouping.kind:
@@ -54,6 +55,9 @@ def views(base: TrainSettings) -> Variants:
             found[f"group temperature {temperature:g}"] = changed(base, "grouping", temperature=temperature)
     found["a seed field for each song"] = changed(base, "grouping", seed_per_sample=not base.grouping.seed_per_sample)
     found["groups drawn apart"] = changed(base, "grouping", complementary=not base.grouping.complementary)
+    found |= {
+        f"{songs} songs": changed(base, "contrast", songs=songs) for songs in CONTRASTED if songs != base.contrast.songs
+    }
     found["songs of the pairs contrasted"] = changed(base, "contrast", songs_from=ContrastFrom.PAIRS)
     found["contrast in both directions"] = changed(base, "contrast", both_directions=not base.contrast.both_directions)
     found["no head"] = changed(base, "encoder", head=())
