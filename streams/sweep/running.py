@@ -152,14 +152,15 @@ def skew_of(past: Past, warm_at: int) -> dict[str, float]:
 
 def spread(jobs: Sequence[Job], kept: Path, processes: int, said: Callable[[], None] = lambda: None) -> list[Rows]:
     """What each job found, in the order of the jobs; `said` hears of each that is done or was."""
-    if processes <= 1 or len(jobs) == 1:
+    processes = min(processes, len(jobs))
+    if processes <= 1:
         found = []
         for job in jobs:
             found.append(_found(job, kept))
             said()
         return found
     fresh = multiprocessing.get_context("spawn")  # torch and a forked thread pool do not go together
-    pool = ProcessPoolExecutor(min(processes, len(jobs)), fresh, initializer=threadpool_limits, initargs=(1,))
+    pool = ProcessPoolExecutor(processes, fresh, initializer=threadpool_limits, initargs=(1,))
     try:
         waiting = [pool.submit(_found, job, kept) for job in jobs]
         for _ in as_completed(waiting):

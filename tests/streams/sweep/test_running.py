@@ -40,6 +40,10 @@ def test_processes_that_share_the_jobs_find_the_same_in_the_same_order(bench: Be
     assert spread(jobs, tmp_path / "two", 2) == spread(jobs, tmp_path / "one", 1)
 
 
+def test_processes_that_have_no_job_find_nothing(tmp_path: Path):
+    assert spread([], tmp_path, 2) == []
+
+
 def test_plays_on_one_song_alone_are_as_skewed_as_can_be(bench: Bench):
     past = bench.source.past(bench.settings.listening)
     past.plays = replace(past.plays, songs=np.zeros_like(past.plays.songs))
