@@ -18,7 +18,8 @@ from streams.contracts.topics import Topic
 from streams.errors import BadSettings, BrokerUnavailable, MalformedMessage
 from streams.settings import KafkaSettings, Settings
 
-WITHIN_S = 10.0
+ASKED_AGAIN_AFTER_S = 10.0
+GIVEN_UP_AFTER_S = 30.0  # a new topic elects its leaders first, slowly on a busy machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,19 @@ def publishing(settings: KafkaSettings, topic: str) -> Iterator[Publish]:
 
     with reacting(settings):
         _refuse_missing(KafkaConsumer(**kafka_python_arguments(settings)), topic, settings)
-        producer = KafkaProducer(**kafka_python_arguments(settings), acks="all", linger_ms=5)
+        producer = KafkaProducer(
+            **kafka_python_arguments(settings),
+            acks="all",
+            linger_ms=5,
+            request_timeout_ms=int(1000 * ASKED_AGAIN_AFTER_S),
+            delivery_timeout_ms=int(1000 * GIVEN_UP_AFTER_S),
+        )
 
         def publish(records: Sequence[Written]) -> Places:
             sent = [
                 producer.send(one.topic, one.value, one.key, one.headers, one.partition, one.time_ms) for one in records
             ]
-            metadata = [future.get(timeout=WITHIN_S) for future in sent]
+            metadata = [future.get() for future in sent]
             return [(one.partition, one.offset) for one in metadata]
 
         try:
