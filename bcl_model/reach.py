@@ -20,6 +20,7 @@ from scipy import sparse
 
 from bcl_model.audiences import Floats
 from bcl_model.ease import log_counts, others_say
+from bcl_model.familiarity import shares_of
 from bcl_model.fields import Content
 from bcl_model.kin import says_of, tastes_of
 from bcl_model.pairs import partners_of
@@ -113,12 +114,10 @@ def _near(similarities: npt.NDArray[np.floating], settings: ReachSettings) -> tu
     count = min(settings.neighbours, similarities.shape[1])
     nearest = np.argpartition(-similarities, count - 1, axis=1)[:, :count]
     how_near = np.take_along_axis(similarities, nearest, axis=1)
-    below_best = how_near - how_near.max(axis=1, keepdims=True)
     songs = np.repeat(np.arange(len(nearest)), count)
     found = []
     for temperature in settings.temperatures:
-        weights = np.exp(below_best / temperature)
-        shares = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        shares = shares_of(how_near, temperature).astype(np.float32)
         found.append(sparse.csr_array((shares.ravel(), (nearest.ravel(), songs)), shape=similarities.shape[::-1]))
     return tuple(found)
 

@@ -15,6 +15,7 @@ from scipy import sparse
 from bcl_model.artifact import Artifact
 from bcl_model.evaluation.trial import Ints, Trial
 from bcl_model.exact import unit_rows
+from bcl_model.familiarity import familiarity, shares_of
 
 Scores: TypeAlias = npt.NDArray[np.floating[Any]]
 Fits: TypeAlias = Callable[[Ints], Scores]  # listeners -> (listeners, cold); asked for some at a time
@@ -49,14 +50,18 @@ def through_near_songs(trial: Trial, similarities: Scores, neighbours: int = NEI
 def through_crowds(trial: Trial, embeddings: Scores, similarities: Scores) -> Fits:
     """As live: the listener is the mean of the songs heard, and is compared with a crowd and with the song itself.
 
-    The crowd is the mean of the audiences of the song's nearest warm songs. Rows of `embeddings` are all songs.
+    The crowd is the mean of the audiences of the song's nearest warm songs; which of these the listener has heard
+    counts too. Rows of `embeddings` are all songs.
     """
     listeners = unit_rows(trial.heard @ embeddings[trial.warm])
     audiences = unit_rows(trial.heard.T @ listeners)
-    compared = unit_rows(nearest(similarities, NEIGHBOURS) @ audiences) + embeddings[trial.cold]
+    near = nearest(similarities, NEIGHBOURS)
+    compared = unit_rows(near @ audiences) + embeddings[trial.cold]
+    near.data = shares_of(near.data.reshape(len(trial.cold), -1)).ravel()
+    shares = near.T.tocsr()  # (warm, cold)
 
     def fits(some: Ints) -> Scores:
-        fit: Scores = listeners[some] @ compared.T
+        fit: Scores = listeners[some] @ compared.T + familiarity((trial.heard[some] @ shares).toarray())
         return fit
 
     return fits

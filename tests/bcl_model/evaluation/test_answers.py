@@ -1,4 +1,4 @@
-"""How a song that nobody heard reaches listeners: through near songs, and through the crowd, as slow loops say it."""
+"""How a song that nobody heard reaches listeners: through near songs, and as live, as slow loops say it."""
 
 import numpy as np
 
@@ -24,6 +24,12 @@ def nearest(song: int) -> list[int]:
     return np.argsort(-SIMILARITIES[song])[:NEIGHBOURS].tolist()
 
 
+def familiar(song: int, heard: Scores) -> float:
+    """The share of the near songs that was heard, of a hundredth."""
+    weights = {near: np.exp(SIMILARITIES[song, near] / 0.05) for near in nearest(song)}
+    return float(sum(weight for near, weight in weights.items() if heard[near]) / sum(weights.values()) / 0.01)
+
+
 def test_a_listener_fits_as_far_as_they_heard_near_songs() -> None:
     heard = TRIAL.heard.toarray()
     slow = [
@@ -36,7 +42,7 @@ def test_a_listener_fits_as_far_as_they_heard_near_songs() -> None:
     np.testing.assert_allclose(through_near_songs(TRIAL, SIMILARITIES)(LISTENERS), slow, atol=1e-5)
 
 
-def test_a_listener_fits_as_far_as_they_are_near_the_song_and_its_crowd() -> None:
+def test_a_listener_fits_as_far_as_they_are_near_the_song_and_its_crowd_and_know_its_neighbours() -> None:
     heard, warm = TRIAL.heard.toarray(), VECTORS[TRIAL.warm]
     lies = [unit(sum((warm[song] for song in np.flatnonzero(row)), np.zeros(8))) for row in heard]
     audiences = [unit(sum((lies[one] for one in np.flatnonzero(column)), np.zeros(8))) for column in heard.T]
@@ -45,7 +51,12 @@ def test_a_listener_fits_as_far_as_they_are_near_the_song_and_its_crowd() -> Non
         for song in range(len(TRIAL.cold))
     ]
     slow = [
-        [lies[listener] @ crowd + lies[listener] @ own for crowd, own in zip(crowds, VECTORS[TRIAL.cold], strict=True)]
+        [
+            lies[listener] @ crowds[song]
+            + lies[listener] @ VECTORS[cold]
+            + 0.05 * np.log(1 + familiar(song, heard[listener]))
+            for song, cold in enumerate(TRIAL.cold)
+        ]
         for listener in LISTENERS
     ]
     np.testing.assert_allclose(through_crowds(TRIAL, VECTORS, SIMILARITIES)(LISTENERS), slow, atol=1e-5)
