@@ -1,7 +1,7 @@
-"""How familiar listeners are with what lies near a song: what share of its neighbours they have played.
+"""How familiar a listener is with what lies near a song: its neighbours that were played, the nearest counting most.
 
-    share_n = exp(similarity_n / TEMPERATURE) / sum over neighbours        the nearest count most
-    score(u) = WEIGHT log(1 + sum of the shares of what u has played / ENOUGH)
+    share_n = exp(similarity_n / TEMPERATURE) / sum over neighbours
+    score(u) = WEIGHT log(1 + sum of share_n over plays of neighbours by u / ENOUGH)
 
 It is added to what a rule of CAT says (streams/audience/cat.py), live and in evaluation. All of it is ours: audiences
 say where a listener lies, and this what the listener has played; on simulated worlds and on real playlists both

@@ -158,6 +158,7 @@ _BOUNDS: dict[tuple[str, str], tuple[float, float]] = {
     ("listening", "strength_completed"): (0.001, 1_000),
     ("listening", "strength_liked"): (0.001, 1_000),
     ("scoring", "sharpness"): (0.001, 1_000),
+    ("scoring", "familiarity"): (0, 1_000),
     ("scoring", "margin_sigmas"): (0, 100),
     ("admission", "rolling_cap"): (0, math.inf),
     ("admission", "day_cap"): (0, math.inf),

@@ -125,6 +125,7 @@ class MatchingSettings:
 class ScoringSettings:
     rule: str  # max, share, mean, mass, blend, quota, song
     sharpness: float  # of the rules mass and blend: log sum mass exp(sharpness cos)
+    familiarity: float  # what a listener has played of the neighbours counts too, with this weight
     candidates: str  # all, audience
     margin_sigmas: float
     listeners_per_block: int

@@ -175,6 +175,15 @@ class Audience:
         """The same for some songs that are known; unknown ones are left out."""
         return self._holding(self._with_songs(self.songs.rows(song_ids)))
 
+    def shares_played(self, rows: Rows, shares: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(L,): of the plays that a slot remembers, the shares of their songs added up; -1 is no song's row."""
+        of_row = np.zeros(len(self.songs.song_ids) + 1)
+        of_row[rows] = shares
+        of_row[-1] = 0
+        entries = np.flatnonzero(self._with_songs(rows))
+        songs = self.matrix.song_rows[: self.slots].ravel()[entries]
+        return np.asarray(np.bincount(entries // self._keep, of_row[songs], minlength=self.slots), np.float64)
+
     def slots_of(self, listener_ids: Sequence[str]) -> Slots:
         """They hold until the next `sweep`."""
         return np.fromiter(map(self._slot_of.get, listener_ids, repeat(NO_SLOT)), np.int64, len(listener_ids))

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from bcl_model.familiarity import familiarity, shares_of
 from streams.audience.audience import Audience
 from streams.audience.cat import RULES, compared_with, nearest_crowds, within_quota
-from streams.audience.rings import Embeddings, Flags
+from streams.audience.rings import Embeddings, Flags, Rows
 from streams.contracts.ids import seed_of, unit_draws
 from streams.contracts.messages import Batch, Message
 from streams.contracts.queries import AudienceAnswer, AudienceQuery, Candidates
@@ -56,7 +57,8 @@ class ScoreListeners:
         with audience.songs.lock:
             audience.refresh()
             song_offsets = audience.songs.offsets
-        found = _Found() if query.artifact != audience.songs.artifact else self._found(query)
+            near = audience.songs.rows([neighbour.song_id for neighbour in query.because])
+        found = _Found() if query.artifact != audience.songs.artifact else self._found(query, near)
         return AudienceAnswer(
             query_id=query.query_id,
             song_id=query.song_id,
@@ -74,7 +76,7 @@ class ScoreListeners:
             song_offsets=song_offsets,
         )
 
-    def _found(self, query: AudienceQuery) -> "_Found":
+    def _found(self, query: AudienceQuery, near: Rows) -> "_Found":
         matrix, slots = self.audience.matrix, self.audience.slots
         compared = _Compared.of(query, self.scoring.rule, matrix.embeddings.shape[1])
         is_scored, may_be_told = self._asked_about(query)
@@ -82,7 +84,7 @@ class ScoreListeners:
         eligible = np.flatnonzero(is_eligible)
 
         with self._libraries.limit(limits=1):
-            scores = self._scores(compared, is_scored)
+            scores = self._scores(compared, is_scored) + self._familiarity(query, near)
             most = with_margin(query.budget, 1 / self.listener_partitions, self.scoring.margin_sigmas)
             best = self._best(eligible, scores, most, compared)
             threshold = scores[best].min(initial=np.inf) if len(best) == most else -np.inf
@@ -134,6 +136,13 @@ class ScoreListeners:
         list((self.threads.map if self.threads else map)(score, blocks))
         scores[~is_scored] = -np.inf
         return scores
+
+    def _familiarity(self, query: AudienceQuery, near: Rows) -> Floats:
+        """By slot. `near`: the rows of the neighbours."""
+        if not (self.scoring.familiarity and query.because):
+            return np.zeros(self.audience.slots, np.float32)
+        shares = shares_of(np.array([neighbour.similarity for neighbour in query.because]))
+        return familiarity(self.audience.shares_played(near, shares), self.scoring.familiarity)
 
     def _cosines(self, embeddings: Embeddings, compared: "_Compared") -> Floats:
         """(B, D) -> (B, C)"""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bcl_model.familiarity import familiarity, shares_of
 from streams.audience import cat
 from streams.contracts.ids import seed_of
 from streams.judging.judge import Verdict, verdict
@@ -33,6 +34,7 @@ class Rule:
     vectors: int = 1  # of a listener
     neighbours: int | None = None
     max_share: float | None = None
+    familiarity: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in cat.RULES and self.kind not in RIVALS:
@@ -56,7 +58,7 @@ class Choice:
             return _first(self._rival(rule), budgets)
         centroids, masses = self._crowds(rule)
         cosines = self._compared(rule, centroids)
-        scores = self._scored(rule, cosines, masses)
+        scores = self._scored(rule, cosines, masses) + self._familiarity(rule)
         if rule.kind != "quota":
             return _first(scores, budgets)
         best_first = rivals.best(scores, len(scores))
@@ -114,6 +116,17 @@ class Choice:
         is_there = self._trial.several(rule.vectors).shares > 0
         best: Floats = np.where(is_there, every, every.min()).max(axis=1)
         return best
+
+    def _familiarity(self, rule: Rule) -> npt.NDArray[np.float32]:
+        """Of every listener."""
+        rings = self._trial.past.rings
+        rows, similarities = self._neighbours(rule)
+        if not (rule.familiarity and len(rows)):
+            return np.zeros(len(rings.songs), np.float32)
+        played = rivals.weighted_count(
+            rings.songs, (rings.weights > 0).astype(np.float64), rows, shares_of(similarities), len(self._trial.songs)
+        )
+        return familiarity(played, rule.familiarity)
 
     def _rival(self, rule: Rule) -> npt.NDArray[np.floating[Any]]:
         trial, past = self._trial, self._trial.past

@@ -1,5 +1,7 @@
 """Which rules the targeting studies let choose: each list varies one thing around the live rule."""
 
+from dataclasses import replace
+
 from streams.settings import Settings
 from streams.sweep.choosing import OF_CROWDS, Rule
 from streams.sweep.clusterings import CLUSTERINGS
@@ -14,12 +16,13 @@ OTHERS = ("song", "single_mean", "weighted_count", "density_ratio", "popularity"
 
 def every_rule(settings: Settings) -> list[Rule]:
     """The live one first."""
-    live = settings.scoring.rule
-    return [Rule(live_name(settings), live), *(Rule(kind, kind) for kind in (*OF_CROWDS, *OTHERS) if kind != live)]
+    live = Rule(live_name(settings), settings.scoring.rule, familiarity=settings.scoring.familiarity)
+    others = [Rule(kind, kind) for kind in (*OF_CROWDS, *OTHERS)]
+    return [live, *(other for other in others if replace(other, name=live.name) != live)]
 
 
 def live_name(settings: Settings) -> str:
-    return f"{settings.scoring.rule} (live)"
+    return f"{settings.scoring.rule}{' and familiarity' * (settings.scoring.familiarity > 0)} (live)"
 
 
 def of_vectors(settings: Settings) -> list[Rule]:
@@ -55,16 +58,24 @@ def crowds_name(kind: str, clustering: str, crowds: int) -> str:
 
 
 def of_matching(settings: Settings) -> list[Rule]:
-    """How many neighbours, how much one neighbour may weigh, how sharply nearness counts."""
-    kind, matching, sharpness = settings.scoring.rule, settings.matching, settings.scoring.sharpness
-    found = [Rule(AS_SET, kind)]
-    found += [Rule(f"{n} neighbours", kind, neighbours=n) for n in (10, 25, 100, 200) if n != matching.neighbours]
+    """How many neighbours, how much one may weigh, how sharply nearness counts, and how much it is to know them."""
+    matching, scoring = settings.matching, settings.scoring
+    live = Rule(AS_SET, scoring.rule, familiarity=scoring.familiarity)
+    found = [live]
     found += [
-        Rule(f"share of a neighbour up to {share:g}", kind, max_share=share)
+        replace(live, name=f"{n} neighbours", neighbours=n) for n in (10, 25, 100, 200) if n != matching.neighbours
+    ]
+    found += [
+        replace(live, name=f"share of a neighbour up to {share:g}", max_share=share)
         for share in (0.05, 0.5, 1.0)
         if share != matching.max_share_per_neighbour
     ]
-    return found + [Rule(f"sharpness {s:g}", kind, sharpness=s) for s in (3.0, 30.0) if s != sharpness]
+    found += [replace(live, name=f"sharpness {s:g}", sharpness=s) for s in (3.0, 30.0) if s != scoring.sharpness]
+    return found + [
+        replace(live, name=f"familiarity {weight:g}", familiarity=weight)
+        for weight in (0.0, 0.02, 0.1, 0.2)
+        if weight != scoring.familiarity
+    ]
 
 
 TARGETING_STUDIES = {

@@ -1,5 +1,6 @@
 """Answers: exact, whatever slot a listener has and however listeners are laid out in blocks."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil, sqrt
 
@@ -51,11 +52,21 @@ def asked(crowds=3, *, budget=50, seed=2, **more):
     random = np.random.default_rng(seed)
     masses = random.dirichlet(np.ones(crowds)).astype("<f4").tobytes()
     rows = random.normal(size=(crowds, DIMENSION)).tolist()
-    return replaced(query("new", *rows, budget=budget), **({"masses": masses} | more))
+    near = tuple(Neighbour(song, nearness) for song, nearness in (("s3", 0.9), ("not known", 0.85), ("s1", 0.8)))
+    return replaced(query("new", *rows, budget=budget), **({"masses": masses, "because": near} | more))
 
 
 def arrays(column):
     return np.frombuffer(column.scores, "<f4"), np.frombuffer(column.crowds, "u1")
+
+
+def slow_familiarity(question, weight=0.05):
+    """Of every listener; a neighbour that is played twice counts twice."""
+    nearness = {near.song_id: np.exp(near.similarity / 0.05) for near in question.because}
+    played = Counter()
+    for one in history():
+        played[one.listener_id] += nearness.get(one.song_id, 0) / sum(nearness.values())
+    return {name: weight * np.log(1 + share / 0.01) for name, share in played.items()}
 
 
 def slow_scores(one, question, rule, sharpness=10.0):
@@ -64,14 +75,15 @@ def slow_scores(one, question, rule, sharpness=10.0):
     masses = np.frombuffer(question.masses, "<f4").astype(float)
     if rule == "song":
         centroids, masses = np.frombuffer(question.embedding, "<f4").reshape(1, -1).astype(float), np.ones(1)
-    scores = {}
+    scores, familiar = {}, slow_familiarity(question)
     for name, embedding in embeddings.items():
         cosines = [float(embedding @ centroid) for centroid in centroids]
         scores[name] = (
             {
                 "mean": sum(mass * cosine for mass, cosine in zip(masses, cosines, strict=True)),
                 "mass": np.log(sum(m * np.exp(sharpness * c) for m, c in zip(masses, cosines, strict=True))),
-            }.get(rule, max(cosines)),
+            }.get(rule, max(cosines))
+            + familiar[name],
             int(np.argmax(cosines)),
         )
     return scores
@@ -88,6 +100,24 @@ def test_the_best_are_those_of_a_loop_over_listeners_and_crowds(rule):
     np.testing.assert_allclose(scores, [slow[name][0] for name in ranked[:70]], atol=1e-5)
     assert crowds.tolist() == [slow[name][1] for name in ranked[:70]]
     assert answer.eligible == answer.scored == 300
+
+
+def test_a_neighbour_that_is_withdrawn_makes_nobody_familiar_and_without_the_weight_none_does():
+    one, plain, question = shard(rule="song"), shard(rule="song", familiarity=0.0), asked(budget=300)
+    knowing = {song: {heard.listener_id for heard in history() if heard.song_id == song} for song in ("s1", "s3")}
+    assert gained(one, plain, question) == knowing["s1"] | knowing["s3"]
+    one.told.tell("s3")
+    plain.told.tell("s3")
+    assert gained(one, plain, question) == knowing["s1"]
+
+
+def gained(one, other, question):
+    """Whose score is higher in the first of these."""
+    there, here = (
+        dict(zip(answer.best.listener_ids, arrays(answer.best)[0], strict=True))
+        for answer in (other.ask(question), one.ask(question))
+    )
+    return {name for name in here if here[name] > there[name]}
 
 
 def test_a_quota_gives_each_crowd_its_share_of_the_budget():

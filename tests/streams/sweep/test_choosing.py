@@ -31,6 +31,17 @@ def test_what_a_study_varies_chooses_as_many_as_the_budget_and_the_best_of_a_lar
             assert rule.kind == "quota" or chosen[100][:20].tolist() == chosen[20].tolist()
 
 
+def test_with_all_weight_on_familiarity_whoever_played_the_neighbours_is_chosen(trial: Trial, source: Simulated):
+    release = source.fresh(1)[0]
+    embedding = trial.encoder.embed([release.content])[0]
+    chosen = Choice(trial, release.song_id, embedding).chosen(Rule("familiar", "blend", familiarity=1e6), [20])[20]
+    matching = trial.settings.matching
+    near, similarities = trial.neighbours(embedding, matching.neighbours, matching.min_similarity)
+    weight = {song: np.exp(20 * nearness) for song, nearness in zip(near.tolist(), similarities, strict=True)}
+    played = np.array([sum(weight.get(song, 0) for song in ring) for ring in trial.past.rings.songs.tolist()])
+    assert np.sort(played[chosen]).tolist() == pytest.approx(np.sort(played)[-20:].tolist())
+
+
 def test_one_crowd_is_the_same_mean_however_crowds_are_found(trial: Trial, source: Simulated):
     """Of one crowd only medoids have another centre: one of the points."""
     release = source.fresh(1)[0]
