@@ -74,7 +74,7 @@ class Through(StrEnum):
     """What leads from a song to listeners, where no evidence is weighed."""
 
     NEAR_SONGS = "near_songs"  # how many of them a listener heard
-    CROWD = "crowd"  # as live: cosine to the mean of their audiences, and to the song
+    LIVE = "live"  # cosine to the mean of their audiences and to the song, and how many of them a listener heard
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,11 @@ def through_near_songs(trial: Trial, similarities: Scores, neighbours: int = NEI
     return fits
 
 
-def through_crowds(trial: Trial, embeddings: Scores, similarities: Scores) -> Fits:
-    """As live: the listener is the mean of the songs heard, and is compared with a crowd and with the song itself.
+def as_live(trial: Trial, embeddings: Scores, similarities: Scores) -> Fits:
+    """The listener is the mean of the songs heard, and is compared with a crowd and with the song itself.
 
-    The crowd is the mean of the audiences of the song's nearest warm songs; which of these the listener has heard
-    counts too. Rows of `embeddings` are all songs.
+    The crowd is the mean of the audiences of the song's nearest warm songs; which of these were heard counts too. The
+    engine does the same, with several crowds. Rows of `embeddings` are all songs.
     """
     listeners = unit_rows(trial.heard @ embeddings[trial.warm])
     audiences = unit_rows(trial.heard.T @ listeners)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bcl_model.artifact import Artifact
-from bcl_model.evaluation.answers import Answers, Fits, Method, Scores, through_crowds
+from bcl_model.evaluation.answers import Answers, Fits, Method, Scores, as_live
 from bcl_model.evaluation.trial import Bools, Ints, Trial, heard
 from bcl_model.fields import Content, Fields
 from bcl_model.inference import SongEncoder
@@ -60,7 +60,7 @@ def _model(
 def _fits(trial: Trial, vectors: Scores, similarities: Scores, settings: TrainSettings) -> Fits | None:
     if settings.reach.fitted:
         return _by_evidence(trial, vectors, similarities, settings)
-    return through_crowds(trial, vectors, similarities) if settings.reach.through is Through.CROWD else None
+    return as_live(trial, vectors, similarities) if settings.reach.through is Through.LIVE else None
 
 
 def _by_evidence(trial: Trial, vectors: Scores, similarities: Scores, settings: TrainSettings) -> Fits:

@@ -40,7 +40,7 @@ def test_evidence_finds_the_listeners_of_cold_songs(answers: Answers) -> None:
 @pytest.mark.parametrize("similarity", Similarity)
 def test_vectors_are_compared_as_they_are_served(similarity: Similarity) -> None:
     """By cosine, however they were trained; the crowd finds listeners too."""
-    settings = replace(quick(steps=40), reach=ReachSettings(through=Through.CROWD))
+    settings = replace(quick(steps=40), reach=ReachSettings(through=Through.LIVE))
     found = trained(replace(settings, ranking=replace(settings.ranking, similarity=similarity)))(SPLIT.trial)
 
     assert np.abs(found.similarities).max() < 1 + 1e-6
@@ -60,10 +60,10 @@ def test_a_model_that_is_scored_in_several_ways_is_trained_once(
     answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr("bcl_model.train.train")
-    by_crowd = replace(FITTED, reach=ReachSettings(through=Through.CROWD))
+    live = replace(FITTED, reach=ReachSettings(through=Through.LIVE))
 
-    found = trained(by_crowd)(SPLIT.trial)
+    found = trained(live)(SPLIT.trial)
 
     assert answers.artifact is not None and found.artifact is not None
-    assert found.artifact.settings.reach == by_crowd.reach != answers.artifact.settings.reach
+    assert found.artifact.settings.reach == live.reach != answers.artifact.settings.reach
     np.testing.assert_array_equal(answers.similarities, found.similarities)

@@ -32,7 +32,7 @@ def test_the_ancestors_mask_whole_fields(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "of"), [*((f"{one}_by_crowd", one) for one in ("bpr", "rfm", "cfm", "bcl")), ("evidence", "bpr")]
+    ("name", "of"), [*((f"{one}_live", one) for one in ("bpr", "rfm", "cfm", "bcl")), ("evidence", "bpr")]
 )
 def test_an_ablation_changes_only_how_listeners_are_found(name: str, of: str) -> None:
     ablated, whole = (read_settings(MODELS / f"{one}.toml") for one in (name, of))
