@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bcl_model.errors import BadModelSettings
+from bcl_model.familiarity import WEIGHT
 
 S = TypeVar("S")
 
@@ -169,6 +170,7 @@ class ReachSettings:
 
     fitted: bool = False  # by evidence weighed on the validation songs (reach.py, ranker.py)
     through: Through = Through.NEAR_SONGS  # if not fitted
+    familiarity: float = WEIGHT  # of live; 0: by the vectors alone
     similarity: bool = True  # the model's similarities are evidence; off: the ablation that shows what they add
     fields: tuple[str, ...] = ()  # of words that a listener's own songs are counted by
     neighbours: int = 200  # nearest warm songs

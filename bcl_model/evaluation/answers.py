@@ -15,7 +15,7 @@ from scipy import sparse
 from bcl_model.artifact import Artifact
 from bcl_model.evaluation.trial import Ints, Trial
 from bcl_model.exact import unit_rows
-from bcl_model.familiarity import familiarity, shares_of
+from bcl_model.familiarity import WEIGHT, familiarity, shares_of
 
 Scores: TypeAlias = npt.NDArray[np.floating[Any]]
 Fits: TypeAlias = Callable[[Ints], Scores]  # listeners -> (listeners, cold); asked for some at a time
@@ -47,11 +47,11 @@ def through_near_songs(trial: Trial, similarities: Scores, neighbours: int = NEI
     return fits
 
 
-def as_live(trial: Trial, embeddings: Scores, similarities: Scores) -> Fits:
+def as_live(trial: Trial, embeddings: Scores, similarities: Scores, weight: float = WEIGHT) -> Fits:
     """The listener is the mean of the songs heard, and is compared with a crowd and with the song itself.
 
-    The crowd is the mean of the audiences of the song's nearest warm songs; which of these were heard counts too. The
-    engine does the same, with several crowds. Rows of `embeddings` are all songs.
+    The crowd is the mean of the audiences of the song's nearest warm songs; which of these were heard counts too, with
+    this weight. The engine does the same, with several crowds. Rows of `embeddings` are all songs.
     """
     listeners = unit_rows(trial.heard @ embeddings[trial.warm])
     audiences = unit_rows(trial.heard.T @ listeners)
@@ -61,7 +61,7 @@ def as_live(trial: Trial, embeddings: Scores, similarities: Scores) -> Fits:
     shares = near.T.tocsr()  # (warm, cold)
 
     def fits(some: Ints) -> Scores:
-        fit: Scores = listeners[some] @ compared.T + familiarity((trial.heard[some] @ shares).toarray())
+        fit: Scores = listeners[some] @ compared.T + familiarity((trial.heard[some] @ shares).toarray(), weight)
         return fit
 
     return fits

@@ -137,7 +137,7 @@ class Compared:
     def better(self, method: str, measure: str) -> dict[str, Better]:
         """The method against every other one."""
         rivals = [name for name in self.methods if name != method]
-        units = self._p_over_units(method, rivals, measure)
+        units = self._p_over_units(method, rivals, measure) if rivals else []
         found = {}
         for rival, by_units in zip(rivals, units, strict=True):
             apart = np.subtract(self.values(method, measure), self.values(rival, measure)).tolist()

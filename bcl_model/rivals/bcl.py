@@ -60,7 +60,9 @@ def _model(
 def _fits(trial: Trial, vectors: Scores, similarities: Scores, settings: TrainSettings) -> Fits | None:
     if settings.reach.fitted:
         return _by_evidence(trial, vectors, similarities, settings)
-    return as_live(trial, vectors, similarities) if settings.reach.through is Through.LIVE else None
+    if settings.reach.through is Through.NEAR_SONGS:
+        return None
+    return as_live(trial, vectors, similarities, settings.reach.familiarity)
 
 
 def _by_evidence(trial: Trial, vectors: Scores, similarities: Scores, settings: TrainSettings) -> Fits:

@@ -1,6 +1,7 @@
 """How a song that nobody heard reaches listeners: through near songs, and as live, as slow loops say it."""
 
 import numpy as np
+import pytest
 
 from bcl_model.evaluation.answers import NEIGHBOURS, Scores, as_live, through_near_songs
 from bcl_model.evaluation.trial import split_of
@@ -42,7 +43,8 @@ def test_a_listener_fits_as_far_as_they_heard_near_songs() -> None:
     np.testing.assert_allclose(through_near_songs(TRIAL, SIMILARITIES)(LISTENERS), slow, atol=1e-5)
 
 
-def test_a_listener_fits_as_far_as_they_are_near_the_song_and_its_crowd_and_know_its_neighbours() -> None:
+@pytest.mark.parametrize("weight", [0.05, 0.0])
+def test_a_listener_fits_as_far_as_they_are_near_the_song_and_its_crowd_and_know_its_neighbours(weight: float) -> None:
     heard, warm = TRIAL.heard.toarray(), VECTORS[TRIAL.warm]
     lies = [unit(sum((warm[song] for song in np.flatnonzero(row)), np.zeros(8))) for row in heard]
     audiences = [unit(sum((lies[one] for one in np.flatnonzero(column)), np.zeros(8))) for column in heard.T]
@@ -54,9 +56,9 @@ def test_a_listener_fits_as_far_as_they_are_near_the_song_and_its_crowd_and_know
         [
             lies[listener] @ crowds[song]
             + lies[listener] @ VECTORS[cold]
-            + 0.05 * np.log(1 + familiar(song, heard[listener]))
+            + weight * np.log(1 + familiar(song, heard[listener]))
             for song, cold in enumerate(TRIAL.cold)
         ]
         for listener in LISTENERS
     ]
-    np.testing.assert_allclose(as_live(TRIAL, VECTORS, SIMILARITIES)(LISTENERS), slow, atol=1e-5)
+    np.testing.assert_allclose(as_live(TRIAL, VECTORS, SIMILARITIES, weight)(LISTENERS), slow, atol=1e-5)

@@ -95,6 +95,13 @@ def test_a_report_is_whole_and_its_page_needs_nothing_else(tmp_path: Path) -> No
     assert html == page(found)
 
 
+def test_a_method_alone_is_reported_and_set_against_nothing(tmp_path: Path) -> None:
+    found = report(run(SOURCE, TWO[:1], PLAN, tmp_path), TWO[:1], PLAN, "random", "made")
+
+    assert not any(found["held_out_by"]["song"]["main_against"].values())
+    assert "random" in page(found)
+
+
 def test_names_are_files_models_or_methods(tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text("[run]\nsteps = 3\n")
     (tmp_path / "luck.toml").write_text('method = "random"\n')

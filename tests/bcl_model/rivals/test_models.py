@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bcl_model.familiarity import WEIGHT
 from bcl_model.rivals import RIVALS, TABLE
 from bcl_model.rivals.bcl import SPACE
 from bcl_model.settings import Grouping, Operator, Reading, TrainSettings, read_settings
@@ -40,6 +41,14 @@ def test_an_ablation_changes_only_how_listeners_are_found(name: str, of: str) ->
     assert replace(ablated, reach=whole.reach) == whole
     assert whole.reach.fitted and whole.reach.similarity
     assert not (ablated.reach.fitted and ablated.reach.similarity)
+
+
+@pytest.mark.parametrize("name", ["bpr", "rfm", "cfm", "bcl"])
+def test_worlds_are_compared_by_the_vectors_alone_and_as_live(name: str) -> None:
+    alone, live = (read_settings(MODELS / "worlds" / of / f"{name}.toml") for of in ("", "live"))
+    assert (alone.reach.familiarity, live.reach.familiarity) == (0.0, WEIGHT)
+    assert replace(alone, reach=live.reach) == live
+    assert live.reach == read_settings(MODELS / "bcl_live.toml").reach
 
 
 def untuned(settings: TrainSettings) -> TrainSettings:
