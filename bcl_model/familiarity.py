@@ -4,8 +4,8 @@
     score(u) = WEIGHT log(1 + sum of share_n over plays of neighbours by u / ENOUGH)
 
 It is added to what a rule of CAT says (streams/audience/cat.py), live and in evaluation. All of it is ours: audiences
-say where a listener lies, and this what the listener has played; on simulated worlds and on real playlists both
-together choose better than either.
+say where a listener lies, and this what the listener has played. Together they choose better than audiences alone, on
+simulated worlds and on real playlists.
 """
 
 from typing import TypeAlias
